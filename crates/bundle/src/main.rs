@@ -1,0 +1,2 @@
+//! Fetches, verifies and lays out the PostgreSQL programs that Howdah ships.
+fn main() {}

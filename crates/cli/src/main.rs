@@ -1,0 +1,2 @@
+//! The command howdah: the same engine without the window.
+fn main() {}

@@ -1,0 +1,138 @@
+//! A server: where a PostgreSQL answers and how it is reached. Passwords are not part of it.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::ServerId;
+
+/// What a database is used for. Production is marked wherever something can change it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum Environment {
+    /// Real data of real people.
+    Production,
+    /// A rehearsal of production.
+    Staging,
+    /// A developer's own.
+    Development,
+    /// Not tagged.
+    #[default]
+    None,
+}
+
+/// How much of TLS is demanded; libpq's `sslmode` without `allow`
+/// (PostgreSQL manual, "Protection Provided in Different Modes").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "kebab-case")]
+#[ts(export)]
+pub enum TlsMode {
+    /// Never encrypted.
+    Disable,
+    /// Encrypted if the server offers it; nothing is verified.
+    #[default]
+    Prefer,
+    /// Encrypted or not at all; nothing is verified, unless a CA file is given (then as verify-ca, as libpq has it).
+    Require,
+    /// Encrypted, and the certificate comes from a trusted authority.
+    VerifyCa,
+    /// As verify-ca, and the certificate names the host.
+    VerifyFull,
+}
+
+impl TlsMode {
+    /// libpq's word for it.
+    pub fn as_libpq(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+}
+
+/// TLS settings of a connection. Paths name PEM files on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct Tls {
+    /// How much is demanded.
+    #[serde(default)]
+    pub mode: TlsMode,
+    /// Authorities to trust instead of the system's (`sslrootcert`).
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate (`sslcert`).
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    /// The client certificate's key (`sslkey`), unencrypted.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+}
+
+/// How to reach a database on a server, without its password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct Connection {
+    /// A host name, an IPv4 or IPv6 address (no brackets), or the absolute path of a directory with a Unix socket.
+    pub host: String,
+    /// The TCP port, or the number in the socket's name.
+    pub port: u16,
+    /// The role to log in as.
+    pub role: String,
+    /// The database to connect to; when all of a server's databases are meant, the one from which they are listed.
+    pub database: String,
+    /// TLS settings.
+    #[serde(default)]
+    pub tls: Tls,
+}
+
+impl Connection {
+    /// PostgreSQL's registered port.
+    pub const DEFAULT_PORT: u16 = 5432;
+
+    /// Whether the host is a directory with a Unix socket.
+    pub fn is_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+
+    /// The same server and role, another database.
+    #[must_use]
+    pub fn with_database(&self, database: impl Into<String>) -> Self {
+        Self {
+            database: database.into(),
+            ..self.clone()
+        }
+    }
+
+    /// `role@host:port/database`, for people; holds no secret.
+    pub fn display(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        format!("{}@{host}:{}/{}", self.role, self.port, self.database)
+    }
+}
+
+/// A PostgreSQL server that the user has added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct Server {
+    /// Its id.
+    pub id: ServerId,
+    /// What the user calls it; unique among servers.
+    pub name: String,
+    /// How to reach it.
+    pub connection: Connection,
+    /// What it is used for.
+    pub environment: Environment,
+    /// When it was added.
+    #[ts(type = "string")]
+    pub created_at: Timestamp,
+}

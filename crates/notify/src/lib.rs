@@ -1,0 +1,1 @@
+//! Channels: who is told, and how a message is rendered.

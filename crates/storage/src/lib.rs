@@ -1,0 +1,1 @@
+//! Destinations: where copies of backups live.

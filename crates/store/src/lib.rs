@@ -1,0 +1,1 @@
+//! What Howdah remembers on this machine: SQLite and the keyring.

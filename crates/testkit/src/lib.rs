@@ -1,0 +1,1 @@
+//! For tests: real PostgreSQL clusters, a temporary engine, things that break on purpose.
