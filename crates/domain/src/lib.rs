@@ -14,6 +14,7 @@ pub mod schedule;
 pub mod secret;
 pub mod server;
 pub mod slug;
+pub mod test;
 
 pub use backup::BackupId;
 pub use clock::{Clock, SystemClock};
@@ -24,3 +25,4 @@ pub use run::{Phase, Progress, RunKind, RunState, SkipReason, Trigger, WaitReaso
 pub use schedule::Schedule;
 pub use secret::Secret;
 pub use server::{Connection, Environment, Server, Tls, TlsMode};
+pub use test::{TestReport, TestState, TestStep, TestStepId};
