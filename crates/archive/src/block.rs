@@ -1,0 +1,1 @@
+//! Reads one data block of an archive as it passes.

@@ -1,0 +1,1 @@
+//! Reads pg_dump's custom format as it passes.
