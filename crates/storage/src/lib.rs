@@ -1,1 +1,29 @@
 //! Destinations: where copies of backups live.
+//!
+//! A [`Destination`] takes files (*objects*) under relative paths, hands them back, lists and removes them. It knows
+//! nothing of dumps, manifests or databases, with one exception: when a backup's folder is removed, the file named
+//! [`MANIFEST`] goes first, so that a backup half removed is no backup.
+//!
+//! An object is there whole or not at all: it appears when [`ObjectWriter::finish`] returns, and a writer that is
+//! dropped, aborted or killed leaves nothing under the object's name.
+//!
+//! [`Folder`] keeps objects in a folder of this machine. The suite in `conformance` (feature `testing`) says what every
+//! kind must do; [`Faulty`] is a destination that fails on purpose.
+
+mod blocking;
+#[cfg(feature = "testing")]
+pub mod conformance;
+mod destination;
+mod error;
+#[cfg(feature = "testing")]
+mod faulty;
+mod folder;
+mod path;
+
+pub use blocking::BlockingWriter;
+pub use destination::{Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
+pub use error::{Error, MissingWhy};
+#[cfg(feature = "testing")]
+pub use faulty::{Fault, Faulty};
+pub use folder::{Folder, MARKER};
+pub use path::ObjectPath;
