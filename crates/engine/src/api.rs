@@ -10,6 +10,7 @@ use howdah_domain::{
     BackupId, Connection, DatabaseId, DestinationId, Environment, Failure, Plan, PlanId, Progress, RunId,
     RunKind, RunState, Schedule, Scope, Secret, Selection, ServerId, Trigger,
 };
+pub use howdah_domain::{TestReport, TestState, TestStep, TestStepId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -254,86 +255,6 @@ pub struct TestRequest {
     /// What of the database the plan would take.
     #[serde(default)]
     pub selection: Selection,
-}
-
-/// One line of a test's checklist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
-#[ts(export)]
-pub struct TestStep {
-    /// Which line.
-    pub id: TestStepId,
-    /// How it went.
-    pub state: TestState,
-    /// What was found, in a few words: `PostgreSQL 16.4`.
-    pub finding: Option<String>,
-    /// Where it failed or warns: what happened and what to do.
-    pub failure: Option<Failure>,
-    /// SQL that would help, to copy; never run by Howdah.
-    pub sql: Option<String>,
-}
-
-/// The lines of a test's checklist, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, TS)]
-#[serde(rename_all = "snake_case")]
-#[ts(export)]
-pub enum TestStepId {
-    /// The host answers.
-    Reach,
-    /// TLS.
-    Tls,
-    /// Logged in.
-    Login,
-    /// The server's version is one Howdah can dump.
-    Version,
-    /// The database's size and number of tables.
-    Size,
-    /// Every object that the dump reads can be read.
-    Rights,
-    /// Nothing that is needed lies outside the chosen schemas.
-    Selection,
-    /// Roles and other globals can be read.
-    Globals,
-}
-
-/// How a line went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
-#[serde(rename_all = "snake_case")]
-#[ts(export)]
-pub enum TestState {
-    /// At work.
-    Running,
-    /// Good.
-    Passed,
-    /// Good enough; worth knowing.
-    Warning,
-    /// Not good: a backup would fail.
-    Failed,
-    /// Not reached.
-    Skipped,
-}
-
-/// What a test found.
-#[derive(Debug, Clone, Serialize, TS)]
-#[ts(export)]
-pub struct TestReport {
-    /// Whether a backup would work.
-    pub ok: bool,
-    /// The lines.
-    pub steps: Vec<TestStep>,
-    /// `16.4`.
-    pub server_version: Option<String>,
-    /// Milliseconds from connect to the first answer.
-    pub latency_ms: Option<u32>,
-    /// Bytes of the database on the server.
-    pub database_bytes: Option<u64>,
-    /// Tables the dump would read.
-    pub tables: Option<u32>,
-    /// The server's databases that a plan could cover.
-    pub databases: Vec<String>,
-    /// The database's schemas.
-    pub schemas: Vec<String>,
-    /// SQL that creates a role with the least rights a backup needs; to copy, never run by Howdah.
-    pub role_sql: Option<String>,
 }
 
 /// The plan that Howdah proposes for a database just tested.

@@ -1,1 +1,10 @@
 //! PostgreSQL servers and the bundled PostgreSQL programs.
+
+pub mod classify;
+pub mod error;
+pub mod quote;
+pub mod stderr;
+pub mod verdict;
+pub mod words;
+
+pub use error::Error;
