@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Runs a command on a desktop without a screen: X server, window manager, panel with a tray, notifications, and an unlocked
+# keyring, on a D-Bus session and in a home folder of its own. All of it is gone when the command has ended.
+#
+#     scripts/desktop.sh [--size 1400x1000] COMMAND [ARGUMENT…]
+#
+# The command finds its home in HOME and, for what it wants to keep, the caller's folder as its working directory.
+set -euo pipefail
+
+size=1400x1000
+if [ "${1:-}" = --size ]; then
+    size=$2
+    shift 2
+fi
+[ $# -gt 0 ] || { echo "usage: scripts/desktop.sh [--size WxH] COMMAND [ARGUMENT…]" >&2; exit 2; }
+
+if [ "${HOWDAH_DESKTOP_STAGE:-}" != inside ]; then
+    for program in Xvfb dbus-run-session openbox tint2 dunst gnome-keyring-daemon; do
+        command -v "$program" >/dev/null || { echo "$program is missing; run: make setup" >&2; exit 1; }
+    done
+    root=$(mktemp -d "${TMPDIR:-/tmp}/howdah-desktop.XXXXXX")
+    # Passable: as root, PostgreSQL runs as another user, and its cluster lies below.
+    chmod 711 "$root"
+    mkdir -m 700 "$root/home" "$root/run"
+    xvfb=
+    # shellcheck disable=SC2329 # called by the trap
+    clean() {
+        [ -z "$xvfb" ] || kill "$xvfb" 2>/dev/null || true
+        [ -z "$xvfb" ] || wait "$xvfb" 2>/dev/null || true
+        rm -rf "$root"
+    }
+    trap clean EXIT
+
+    # The X server picks a free display itself and says which.
+    mkfifo "$root/display"
+    Xvfb -displayfd 3 -screen 0 "${size}x24" -nolisten tcp 3>"$root/display" 2>"$root/xvfb.log" &
+    xvfb=$!
+    read -r -t 20 display <"$root/display" || { echo "Xvfb did not start:" >&2; cat "$root/xvfb.log" >&2; exit 1; }
+
+    status=0
+    # Cargo and rustup are found where they were, although HOME moves.
+    env -u WAYLAND_DISPLAY -u XDG_CONFIG_HOME -u XDG_CACHE_HOME -u XDG_STATE_HOME -u XDG_DATA_HOME -u DBUS_SESSION_BUS_ADDRESS \
+        CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" \
+        HOME="$root/home" XDG_RUNTIME_DIR="$root/run" TMPDIR="$root" DISPLAY=":$display" \
+        GDK_BACKEND=x11 NO_AT_BRIDGE=1 GTK_A11Y=none LIBGL_ALWAYS_SOFTWARE=1 LC_ALL="${LC_ALL:-C.UTF-8}" \
+        HOWDAH_DESKTOP_STAGE=inside HOWDAH_DESKTOP_ROOT="$root" \
+        dbus-run-session -- "$0" "$@" || status=$?
+    exit "$status"
+fi
+
+# Inside the session: what a desktop has, then the command.
+unset HOWDAH_DESKTOP_STAGE
+pids=()
+# shellcheck disable=SC2329 # called by the trap
+stop() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+}
+trap stop EXIT
+for program in openbox tint2 dunst; do
+    "$program" >"$HOWDAH_DESKTOP_ROOT/$program.log" 2>&1 &
+    pids+=($!)
+done
+printf '\n' | gnome-keyring-daemon --foreground --unlock --components=secrets >"$HOWDAH_DESKTOP_ROOT/keyring.log" 2>&1 &
+pids+=($!)
+for _ in $(seq 100); do
+    if busctl --user --address="$DBUS_SESSION_BUS_ADDRESS" list --no-pager 2>/dev/null | grep -q '^org.freedesktop.secrets '; then break; fi
+    sleep 0.1
+done
+"$@"
