@@ -1,0 +1,113 @@
+//! Backups, their copies and their tables.
+
+use std::path::PathBuf;
+
+use howdah_domain::{BackupId, DatabaseId, DestinationId, Failure, RunId};
+use jiff::Timestamp;
+use serde::Serialize;
+use ts_rs::TS;
+
+/// A destination.
+#[derive(Debug, Clone, Serialize, TS)]
+#[ts(export)]
+pub struct DestinationView {
+    /// Its id.
+    pub id: DestinationId,
+    /// Its name.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Copies there.
+    pub backups: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes free, where known.
+    pub free_bytes: Option<u64>,
+}
+
+/// A backup in a list.
+#[derive(Debug, Clone, Serialize, TS)]
+#[ts(export)]
+pub struct BackupView {
+    /// Its id.
+    pub id: BackupId,
+    /// The database it is of.
+    pub database_id: DatabaseId,
+    /// That database's name then.
+    pub database_name: String,
+    /// The server's name then.
+    pub server_name: String,
+    /// The run that made it.
+    pub run_id: Option<RunId>,
+    /// When the dump began.
+    #[ts(type = "string")]
+    pub started_at: Timestamp,
+    /// When the manifest was written.
+    #[ts(type = "string")]
+    pub finished_at: Timestamp,
+    /// Bytes of the dump, uncompressed.
+    pub raw_bytes: u64,
+    /// Bytes of all files as stored.
+    pub stored_bytes: u64,
+    /// Tables with data entries.
+    pub tables: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// The server's version then.
+    pub server_version: String,
+    /// pg_dump's version.
+    pub client_version: String,
+    /// Where it lies.
+    pub copies: Vec<CopyView>,
+    /// When it was last read back and found whole.
+    #[ts(type = "string | null")]
+    pub verified_at: Option<Timestamp>,
+}
+
+/// A backup on one destination.
+#[derive(Debug, Clone, Serialize, TS)]
+#[ts(export)]
+pub struct CopyView {
+    /// The destination.
+    pub destination_id: DestinationId,
+    /// Its name.
+    pub destination_name: String,
+    /// The backup's folder, absolute.
+    pub path: PathBuf,
+    /// Whether its manifest is there.
+    pub present: bool,
+}
+
+/// A backup's own page.
+#[derive(Debug, Clone, Serialize, TS)]
+#[ts(export)]
+pub struct BackupPage {
+    /// The backup.
+    pub backup: BackupView,
+    /// Its tables; empty where the index cannot be read.
+    pub tables: Vec<TableView>,
+    /// Why the tables cannot be shown.
+    pub failure: Option<Failure>,
+    /// The commands that restore it without Howdah.
+    pub restore_by_hand: String,
+    /// The database's encoding.
+    pub encoding: String,
+    /// The extensions the database uses.
+    pub extensions: Vec<String>,
+}
+
+/// A table in a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[ts(export)]
+pub struct TableView {
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its COPY data, uncompressed.
+    pub raw_bytes: u64,
+    /// 32 hex digits (FORMAT: fingerprint).
+    pub fingerprint: String,
+}

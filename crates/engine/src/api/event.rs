@@ -1,0 +1,62 @@
+//! What happens, as it happens.
+
+use howdah_domain::TestStep;
+use howdah_domain::{DatabaseId, Progress, RunId, RunState};
+use serde::Serialize;
+use ts_rs::TS;
+
+use super::{LogLine, RunView, SchedulerView, Settings};
+
+/// What happens, as it happens. One channel carries all.
+#[derive(Debug, Clone, Serialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[ts(export)]
+pub enum Event {
+    /// A run came, or its state changed.
+    Run {
+        /// The run.
+        run: RunView,
+    },
+    /// A run got further. At most four times a second for a run.
+    Progress {
+        /// Which.
+        run_id: RunId,
+        /// In which state.
+        state: RunState,
+        /// How far.
+        progress: Progress,
+    },
+    /// A run wrote into its log.
+    Log {
+        /// Which.
+        run_id: RunId,
+        /// The lines.
+        lines: Vec<LogLine>,
+    },
+    /// Servers, databases or plans changed.
+    Databases,
+    /// Backups came or went.
+    Backups {
+        /// Of which database.
+        database_id: DatabaseId,
+    },
+    /// The scheduler's state changed.
+    Scheduler {
+        /// Its state.
+        scheduler: SchedulerView,
+    },
+    /// Settings changed.
+    Settings,
+    /// A test got further.
+    TestStep {
+        /// The caller's name for the test.
+        test_id: String,
+        /// The line.
+        step: TestStep,
+    },
+    /// The window is to show a page (from the tray or a notification).
+    Navigate {
+        /// A route of the window, such as `/runs/abc`.
+        to: String,
+    },
+}

@@ -1,0 +1,22 @@
+//! What crosses between the engine and the doors (window and command line): plain data, no secrets on the way out.
+//!
+//! Every type here becomes a TypeScript type in `ui/src/lib/ipc/generated` (`make types`). Times are RFC 3339
+//! strings in UTC, sizes are bytes, durations are milliseconds.
+
+mod backup;
+mod event;
+mod overview;
+mod plan;
+mod run;
+mod server;
+mod settings;
+
+pub use backup::*;
+pub use event::*;
+pub use overview::*;
+pub use plan::*;
+pub use run::*;
+pub use server::*;
+pub use settings::*;
+
+pub use howdah_domain::{TestReport, TestState, TestStep, TestStepId};

@@ -1,0 +1,56 @@
+//! Plans as they are proposed, drafted and previewed.
+
+use std::path::PathBuf;
+
+use howdah_domain::{PlanId, Schedule, Scope, Selection, ServerId};
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// The plan that Howdah proposes for a database just tested.
+#[derive(Debug, Clone, Serialize, TS)]
+#[ts(export)]
+pub struct PlanProposal {
+    /// When.
+    pub schedule: Schedule,
+    /// In which time zone: the system's.
+    pub time_zone: String,
+    /// Into which folder.
+    pub folder: PathBuf,
+    /// Which databases.
+    pub scope: Scope,
+}
+
+/// A plan to make or change.
+#[derive(Debug, Clone, Deserialize, TS)]
+#[ts(export)]
+pub struct PlanDraft {
+    /// The plan to change; none makes a new one.
+    pub id: Option<PlanId>,
+    /// The server.
+    pub server_id: ServerId,
+    /// Which databases.
+    pub scope: Scope,
+    /// What of each.
+    #[serde(default)]
+    pub selection: Selection,
+    /// Whether globals are saved.
+    pub globals: bool,
+    /// When.
+    pub schedule: Schedule,
+    /// In which IANA time zone.
+    pub time_zone: String,
+    /// Into which folder; `~/` is the home directory. A destination is made of it where none is there.
+    pub folder: PathBuf,
+    /// Whether the schedule starts it.
+    pub enabled: bool,
+}
+
+/// A look at a schedule before it is saved.
+#[derive(Debug, Clone, Deserialize, TS)]
+#[ts(export)]
+pub struct ScheduleQuestion {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// Its IANA time zone.
+    pub time_zone: String,
+}

@@ -1,0 +1,214 @@
+//! Moves pg_dump's bytes through the archive's encoder to a destination, and watches that they move.
+//!
+//! The encoder is blocking and works on threads of its own; the destination is async. A bounded channel joins them, so
+//! that a slow destination slows pg_dump down instead of filling memory. This module knows no server: what pg_dump
+//! waits for when it is silent is asked of a callback.
+
+use std::io::{self, Read, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use howdah_archive::{EncodeOptions, Encoded, Meter, Snapshot, encode};
+use howdah_domain::{Failure, FailureCode, Progress};
+use howdah_storage::ObjectWriter;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::work::{Rate, Reporter, TICK};
+
+/// Chunks between the encoder and the destination. A chunk is at most a compressed frame.
+const CHUNKS: usize = 4;
+
+/// Why the bytes stopped.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The user cancelled.
+    Cancelled,
+    /// The destination failed.
+    Destination(howdah_storage::Error),
+    /// The encoder failed: the dump is truncated or malformed, or could not be read.
+    Encoder(howdah_archive::Error),
+    /// pg_dump wrote nothing for the given time.
+    Silent(Duration),
+    /// The destination took nothing for the given time.
+    DestinationStalled(Duration),
+}
+
+/// How the bytes are moved.
+pub(super) struct Pump<'a> {
+    /// How to encode.
+    pub encode: EncodeOptions,
+    /// How long nothing may move.
+    pub patience: Duration,
+    /// What `raw_bytes` is expected to become.
+    pub expected: Option<u64>,
+    /// Hears how far it is.
+    pub reporter: &'a dyn Reporter,
+    /// Ends it.
+    pub cancel: &'a CancellationToken,
+}
+
+impl Pump<'_> {
+    /// Moves everything from `input` to `writer`. Gives the writer back, unfinished, with what the encoder found out.
+    ///
+    /// When it returns an error, the caller ends pg_dump; the encoder's threads end when `input` does, or at the next
+    /// chunk.
+    pub(super) async fn run(
+        &self,
+        input: impl Read + Send + 'static,
+        mut writer: Box<dyn ObjectWriter>,
+    ) -> Result<(Encoded, Box<dyn ObjectWriter>), Stop> {
+        let meter = Meter::new();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let _stop_encoder = SetOnDrop(Arc::clone(&stopped));
+        let (chunks, mut arriving) = mpsc::channel::<Bytes>(CHUNKS);
+        let encoded = self.start_encoder(input, chunks, &meter, &stopped);
+
+        let taking = AtomicBool::new(false);
+        let store = async {
+            while let Some(chunk) = arriving.recv().await {
+                taking.store(true, Ordering::Relaxed);
+                writer.write(chunk).await?;
+                taking.store(false, Ordering::Relaxed);
+            }
+            Ok(writer)
+        };
+        let watch = self.watch(&meter, &taking);
+        let stored = {
+            let store = pin!(store);
+            let watch = pin!(watch);
+            tokio::select! {
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+                stored = store => stored,
+                stop = watch => return Err(stop),
+            }
+        };
+        let writer = stored.map_err(Stop::Destination)?;
+        // The channel closed, so the encoder is done: with everything, or with an error.
+        match encoded.await {
+            Ok(Ok(encoded)) => {
+                self.reporter.progress(self.progress(&meter.snapshot(), 0, 0));
+                Ok((encoded, writer))
+            }
+            Ok(Err(howdah_archive::Error::Cancelled)) => Err(Stop::Cancelled),
+            Ok(Err(error)) => Err(Stop::Encoder(error)),
+            Err(_) => Err(Stop::Encoder(howdah_archive::Error::Compress {
+                reason: "the encoder's thread died".to_owned(),
+            })),
+        }
+    }
+
+    fn start_encoder(
+        &self,
+        input: impl Read + Send + 'static,
+        chunks: mpsc::Sender<Bytes>,
+        meter: &Meter,
+        stopped: &Arc<AtomicBool>,
+    ) -> oneshot::Receiver<Result<Encoded, howdah_archive::Error>> {
+        let (done, encoded) = oneshot::channel();
+        let (options, meter, stopped) = (self.encode, meter.clone(), Arc::clone(stopped));
+        let work = move || {
+            let is_cancelled = || stopped.load(Ordering::Relaxed);
+            let result = encode(input, ChannelWriter(chunks), &options, &meter, &is_cancelled);
+            // Nobody waits for the result of a cancelled run.
+            drop(done.send(result));
+        };
+        // Where no thread can be started, the dropped sender is the error that the caller sees.
+        drop(std::thread::Builder::new().name("howdah-encode".to_owned()).spawn(work));
+        encoded
+    }
+
+    /// Tells progress, and returns only when nothing has moved for too long.
+    async fn watch(&self, meter: &Meter, taking: &AtomicBool) -> Stop {
+        let mut rate = Rate::new(Instant::now());
+        let mut moved = (Instant::now(), 0);
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            ticks.tick().await;
+            let now = Instant::now();
+            let snapshot = meter.snapshot();
+            let (bytes_per_second, elapsed) = rate.sample(now, snapshot.raw_bytes);
+            self.reporter.progress(self.progress(&snapshot, bytes_per_second, elapsed));
+            let total = snapshot.raw_bytes + snapshot.stored_bytes;
+            if total != moved.1 {
+                moved = (now, total);
+            } else if now - moved.0 >= self.patience {
+                return if taking.load(Ordering::Relaxed) {
+                    Stop::DestinationStalled(self.patience)
+                } else {
+                    Stop::Silent(self.patience)
+                };
+            }
+        }
+    }
+
+    fn progress(&self, snapshot: &Snapshot, bytes_per_second: u64, elapsed_ms: u64) -> Progress {
+        Progress {
+            table: snapshot.table.as_ref().map(|table| format!("{}.{}", table.schema, table.name)),
+            tables_done: snapshot.tables_done,
+            tables_total: snapshot.tables_total,
+            rows: snapshot.rows,
+            raw_bytes: snapshot.raw_bytes,
+            raw_bytes_expected: self.expected.map(|expected| expected.max(snapshot.raw_bytes)),
+            stored_bytes: snapshot.stored_bytes,
+            bytes_per_second,
+            elapsed_ms,
+        }
+    }
+}
+
+impl Stop {
+    /// The failure as people see it, where neither pg_dump nor the server has more to say.
+    pub(super) fn to_failure(&self) -> Failure {
+        match self {
+            Self::Cancelled => Failure::new(FailureCode::Cancelled, "The backup was cancelled. Nothing of it was kept."),
+            Self::Destination(error) => error.to_failure(),
+            Self::Encoder(error) => error.to_failure(),
+            Self::Silent(time) => Failure::new(
+                FailureCode::Stalled,
+                format!("pg_dump wrote nothing for {}, so the backup was ended.", minutes(*time)),
+            )
+            .hint("The server may be overloaded or the connection dead. Howdah tries again."),
+            Self::DestinationStalled(time) => Failure::new(
+                FailureCode::DestinationFailed,
+                format!("The destination took no bytes for {}, so the backup was ended.", minutes(*time)),
+            )
+            .hint("Check that the disk or share answers, then back up again."),
+        }
+    }
+}
+
+fn minutes(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds < 120 => format!("{seconds} seconds"),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+/// Sets a flag when it goes, however the function that holds it ends.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The blocking end of the channel: waits while the destination is behind.
+struct ChannelWriter(mpsc::Sender<Bytes>);
+
+impl Write for ChannelWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.blocking_send(Bytes::copy_from_slice(bytes)).map_err(|_| {
+            io::Error::new(io::ErrorKind::BrokenPipe, "the destination no longer takes bytes")
+        })?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
