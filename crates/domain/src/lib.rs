@@ -15,6 +15,7 @@ pub mod secret;
 pub mod server;
 pub mod slug;
 pub mod test;
+pub mod units;
 
 pub use backup::BackupId;
 pub use clock::{Clock, SystemClock};

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use howdah_domain::units::size;
 use howdah_domain::{Failure, FailureCode};
 
 /// An error of a destination.
@@ -229,22 +230,6 @@ fn missing(root: &Path, why: MissingWhy) -> Failure {
     }
 }
 
-/// A size in human units of 1,000.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} bytes");
-    }
-    #[allow(clippy::cast_precision_loss)]
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,7 +247,7 @@ mod tests {
         assert_eq!(failure.code, FailureCode::DiskFull);
         assert_eq!(
             failure.message,
-            "The disk of /mnt/nas is full: 148.0 MB of dump.pgdump.zst fitted, and 512 bytes are free."
+            "The disk of /mnt/nas is full: 148 MB of dump.pgdump.zst fitted, and 512 bytes are free."
         );
     }
 

@@ -1,5 +1,7 @@
 //! The destination that fails on purpose: each fault strikes at its moment, and leaves what a real one would leave.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -3,6 +3,8 @@
 //! Some tests start this very test binary again as another process (to kill it, or inside a mount namespace); the
 //! variable [`INNER`] then holds the folder to work on and makes the test play the other process's part.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

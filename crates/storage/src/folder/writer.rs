@@ -151,6 +151,13 @@ impl Target {
     }
 }
 
+/// Nobody is left who could put it in place: an opening, say, that was cancelled before its writer was made.
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
 impl FolderWriter {
     /// Starts the thread. The temporary file is this writer's from here on.
     pub(super) fn start(opened: Opened, cancel: CancellationToken) -> Self {
