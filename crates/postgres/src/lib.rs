@@ -2,11 +2,20 @@
 
 pub mod children;
 pub mod classify;
+pub mod connect;
+pub mod dump;
 pub mod error;
+pub mod globals;
+pub mod libpq;
 pub mod programs;
 pub mod quote;
+pub mod running;
+pub mod selection;
 pub mod stderr;
+pub mod tls;
 pub mod verdict;
+mod wire;
 pub mod words;
 
+pub use connect::{ServerVersion, Session, connect};
 pub use error::Error;

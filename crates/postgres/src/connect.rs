@@ -1,0 +1,534 @@
+//! Opening a session on a server: name, socket, TLS, login, each with its own error, within one time limit and
+//! cancellable at any moment. What the session is for is not known here.
+//!
+//! tokio-postgres does the protocol from the login on. Name, dial and TLS request are done here, because only so can
+//! it be told which of them failed, and what was agreed on.
+
+use std::fmt;
+use std::future::{Future, Ready, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use howdah_domain::{Connection, Failure, FailureCode, Secret, TlsMode};
+use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_postgres::config::{SslMode, SslNegotiation};
+use tokio_postgres::tls::TlsConnect;
+use tokio_postgres::{Client, Config};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::tls::{self, TlsState};
+use crate::wire::Wire;
+use crate::{Error, classify, words};
+
+/// The name under which Howdah appears in `pg_stat_activity`.
+pub const APPLICATION_NAME: &str = "howdah";
+
+/// A server's version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ServerVersion {
+    /// `16` for 16.4; `9` for 9.6.24.
+    pub major: u16,
+    /// As the server gives it, without what a distributor adds: `16.4`, `19beta1`.
+    pub text: String,
+}
+
+impl ServerVersion {
+    /// The oldest major that can be backed up.
+    pub const OLDEST: u16 = 13;
+    /// The newest major that can be backed up.
+    pub const NEWEST: u16 = 18;
+
+    /// Reads what the server reports as `server_version`: `16.4 (Debian 16.4-1.pgdg120+1)`.
+    pub fn parse(report: &str) -> Option<Self> {
+        let text = report.split_whitespace().next()?;
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let major = text.get(..digits)?.parse().ok()?;
+        Some(Self {
+            major,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Whether Howdah has client programs that can dump it.
+    pub fn is_supported(&self) -> bool {
+        (Self::OLDEST..=Self::NEWEST).contains(&self.major)
+    }
+
+    /// Why a server of this version cannot be backed up; none if it can.
+    pub fn unsupported(&self) -> Option<Failure> {
+        if self.is_supported() {
+            return None;
+        }
+        let hint = if self.major < Self::OLDEST {
+            "PostgreSQL this old gets no security fixes any more: upgrade the server."
+        } else {
+            "Howdah is older than this server: look for a newer Howdah."
+        };
+        Some(
+            Failure::new(
+                FailureCode::UnsupportedVersion,
+                format!(
+                    "The server is PostgreSQL {}; Howdah backs up PostgreSQL {} to {}.",
+                    self.text,
+                    Self::OLDEST,
+                    Self::NEWEST
+                ),
+            )
+            .hint(hint),
+        )
+    }
+}
+
+impl fmt::Display for ServerVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A session on a server. Dropping it closes the connection at once, whatever it is doing.
+pub struct Session {
+    /// The driver's client. Beyond a pooler its named prepared statements may fail: prefer `query_typed`,
+    /// `simple_query` and `batch_execute`.
+    pub client: Client,
+    /// What was agreed on.
+    pub tls: TlsState,
+    /// The server's version.
+    pub server_version: ServerVersion,
+    /// From the first step to the open socket, name resolution included.
+    pub reached_after: Duration,
+    /// From the first step to the end of the login.
+    pub latency: Duration,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("tls", &self.tls)
+            .field("server_version", &self.server_version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Waits for one statement or several, at most `timeout`, and not beyond a cancellation.
+    ///
+    /// # Errors
+    /// [`Error::Query`] with `what` (a noun phrase: `listing the databases`); [`FailureCode::Timeout`];
+    /// [`Error::Cancelled`]. After the last two the session still works on the abandoned statement: drop it.
+    pub async fn run<T>(
+        &self,
+        what: &str,
+        timeout: Duration,
+        cancel: &CancellationToken,
+        statements: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Error::Cancelled),
+            outcome = statements => outcome.map_err(|error| Error::query(what, error)),
+            () = tokio::time::sleep(timeout) => Err(words::statement(FailureCode::Timeout, what).into()),
+        }
+    }
+}
+
+/// How far a connection has come; each is reported once, in this order.
+#[derive(Debug, Clone)]
+pub enum Stage {
+    /// The socket is open.
+    Reached(Duration),
+    /// TLS is agreed on, or is not to be had and not demanded.
+    Secured(TlsState),
+}
+
+/// Opens a session.
+///
+/// `timeout` covers everything from resolving the name to the end of the login.
+///
+/// # Errors
+/// [`Error::Failed`] with one of the codes for reaching a server; [`Error::Cancelled`].
+pub async fn connect(
+    connection: &Connection,
+    password: Option<&Secret>,
+    application_name: &str,
+    timeout: Duration,
+    cancel: &CancellationToken,
+) -> Result<Session, Error> {
+    connect_in_stages(
+        connection,
+        password,
+        application_name,
+        timeout,
+        cancel,
+        &mut |_| {},
+    )
+    .await
+}
+
+/// As [`connect`], telling each stage as it is reached.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_in_stages(
+    connection: &Connection,
+    password: Option<&Secret>,
+    application_name: &str,
+    timeout: Duration,
+    cancel: &CancellationToken,
+    on_stage: &mut (dyn FnMut(Stage) + Send),
+) -> Result<Session, Error> {
+    let reached = AtomicBool::new(false);
+    let attempt = Box::pin(attempt(
+        connection,
+        password,
+        application_name,
+        &reached,
+        on_stage,
+    ));
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Error::Cancelled),
+        outcome = attempt => outcome,
+        () = tokio::time::sleep(timeout) => Err(out_of_time(connection, reached.load(Ordering::Relaxed), timeout).into()),
+    }
+}
+
+fn out_of_time(connection: &Connection, reached: bool, timeout: Duration) -> Failure {
+    let seconds = timeout.as_secs_f32();
+    if !reached {
+        return words::connecting(FailureCode::Timeout, connection)
+            .details(format!("no connection within {seconds:.1} s"));
+    }
+    let place = words::place(connection);
+    Failure::new(
+        FailureCode::Timeout,
+        format!(
+            "{} took the connection and then said nothing.",
+            words::capitalised(&place)
+        ),
+    )
+    .hint("Check that PostgreSQL listens there and not something else; a server under heavy load, or a tunnel whose far end is down, looks the same.")
+    .details(format!("connected, no answer within {seconds:.1} s"))
+}
+
+async fn attempt(
+    connection: &Connection,
+    password: Option<&Secret>,
+    application_name: &str,
+    reached: &AtomicBool,
+    on_stage: &mut (dyn FnMut(Stage) + Send),
+) -> Result<Session, Error> {
+    let begun = Instant::now();
+    let (stream, state) = if connection.is_socket() {
+        let stream = dial_socket(connection).await?;
+        reached.store(true, Ordering::Relaxed);
+        on_stage(Stage::Reached(begun.elapsed()));
+        (stream, TlsState::plain(connection))
+    } else {
+        let stream = dial_tcp(connection).await?;
+        reached.store(true, Ordering::Relaxed);
+        on_stage(Stage::Reached(begun.elapsed()));
+        secure(connection, stream).await?
+    };
+    let reached_after = begun.elapsed();
+    on_stage(Stage::Secured(state.clone()));
+    let encrypted = state.encrypted;
+
+    let mut config = Config::new();
+    config
+        .user(&connection.role)
+        .dbname(&connection.database)
+        .application_name(application_name);
+    if let Some(password) = password.filter(|password| !password.is_empty()) {
+        config.password(password.expose());
+    }
+    if encrypted {
+        // The handshake is done: what "connects" below hands over the stream as it is.
+        config
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
+    } else {
+        config.ssl_mode(SslMode::Disable);
+    }
+    let (client, driver) = config
+        .connect_raw(stream, Secured)
+        .await
+        .map_err(|error| login_failure(connection, encrypted, &error))?;
+    let latency = begun.elapsed();
+    let server_version = driver
+        .parameter("server_version")
+        .and_then(ServerVersion::parse)
+        .ok_or_else(|| words::connecting(FailureCode::NotPostgres, connection))?;
+    let task = tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(error = %classify::server_text(&error), "a session ended");
+        }
+    });
+    Ok(Session {
+        client,
+        tls: state,
+        server_version,
+        reached_after,
+        latency,
+        _task: AbortOnDropHandle::new(task),
+    })
+}
+
+#[cfg(unix)]
+async fn dial_socket(connection: &Connection) -> Result<Wire, Error> {
+    let path = format!("{}/.s.PGSQL.{}", connection.host, connection.port);
+    match tokio::net::UnixStream::connect(&path).await {
+        Ok(stream) => Ok(Wire::socket(stream)),
+        Err(error) => {
+            let mut failure = words::connecting(classify::dial_code(&error), connection);
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                failure = Failure::new(
+                    FailureCode::Unreachable,
+                    format!("This user may not use the socket {path}."),
+                )
+                .hint("Check the permissions of the socket and its directory (unix_socket_permissions), or use TCP.");
+            }
+            Err(failure.details(format!("{path}: {error}")).into())
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn dial_socket(connection: &Connection) -> Result<Wire, Error> {
+    Err(Failure::new(
+        FailureCode::InvalidConnection,
+        format!("{} is a Unix socket; this machine has none.", connection.host),
+    )
+    .hint("Use localhost.")
+    .into())
+}
+
+/// Between the starts of attempts at a name's addresses, so that a dead IPv6 route does not hold up IPv4 (RFC 8305).
+const STAGGER: Duration = Duration::from_millis(250);
+
+async fn dial_tcp(connection: &Connection) -> Result<Wire, Error> {
+    let host = connection.host.as_str();
+    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, connection.port)).await {
+        Ok(addresses) => addresses.take(16).collect(),
+        Err(error) => {
+            return Err(words::connecting(FailureCode::HostNotFound, connection)
+                .details(format!("{host}: {error}"))
+                .into());
+        }
+    };
+    if addresses.is_empty() {
+        return Err(words::connecting(FailureCode::HostNotFound, connection)
+            .details(format!("{host}: no address"))
+            .into());
+    }
+    let mut waiting = addresses.into_iter();
+    let mut attempts = FuturesUnordered::new();
+    let mut refusals: Vec<(SocketAddr, io::Error)> = Vec::new();
+    attempts.extend(waiting.next().map(dial_address));
+    loop {
+        tokio::select! {
+            Some((address, outcome)) = attempts.next() => match outcome {
+                Ok(stream) => return Ok(Wire::tcp(stream)),
+                Err(error) => {
+                    refusals.push((address, error));
+                    attempts.extend(waiting.next().map(dial_address));
+                    if attempts.is_empty() {
+                        return Err(dial_failure(connection, &refusals).into());
+                    }
+                }
+            },
+            () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {
+                attempts.extend(waiting.next().map(dial_address));
+            }
+        }
+    }
+}
+
+async fn dial_address(address: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
+    let outcome = TcpStream::connect(address).await.and_then(|stream| {
+        stream.set_nodelay(true)?;
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(KEEPALIVE_IDLE)
+            .with_interval(KEEPALIVE_INTERVAL);
+        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        Ok(stream)
+    });
+    (address, outcome)
+}
+
+/// Idle time before the first TCP keepalive, also for the client programs.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// Time between TCP keepalives that are not answered, also for the client programs.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+fn dial_failure(connection: &Connection, refusals: &[(SocketAddr, io::Error)]) -> Failure {
+    // The answer of a machine that is there says more than a missing route to another of its addresses.
+    let code = refusals
+        .iter()
+        .map(|(_, error)| classify::dial_code(error))
+        .find(|code| *code == FailureCode::ConnectionRefused)
+        .or_else(|| refusals.first().map(|(_, error)| classify::dial_code(error)))
+        .unwrap_or(FailureCode::Unreachable);
+    let details: Vec<String> = refusals
+        .iter()
+        .map(|(address, error)| format!("{address}: {error}"))
+        .collect();
+    words::connecting(code, connection).details(details.join("\n"))
+}
+
+/// Asks for TLS where the mode wants it (PostgreSQL manual, "SSL Session Encryption" in "Message Flow").
+async fn secure(connection: &Connection, wire: Wire) -> Result<(Wire, TlsState), Error> {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+    let Wire::Tcp { mut stream, .. } = wire else {
+        return Ok((wire, TlsState::plain(connection)));
+    };
+    if connection.tls.mode == TlsMode::Disable {
+        return Ok((Wire::tcp(stream), TlsState::plain(connection)));
+    }
+    // Settings that cannot work are told before the server is asked anything.
+    let config = tls::client_config(&connection.tls)?;
+    let mut answer = [0_u8];
+    let asked = async {
+        stream.write_all(&SSL_REQUEST).await?;
+        stream.read_exact(&mut answer).await
+    };
+    if let Err(error) = asked.await {
+        return Err(words::connecting(FailureCode::ConnectionLost, connection)
+            .details(format!("asking for TLS: {error}"))
+            .into());
+    }
+    match answer[0] {
+        b'S' => {}
+        b'N' if connection.tls.mode == TlsMode::Prefer => {
+            return Ok((Wire::tcp(stream), TlsState::plain(connection)));
+        }
+        b'N' => return Err(words::connecting(FailureCode::TlsUnavailable, connection).into()),
+        b'E' => return Err(refusal_before_tls(connection, &mut stream).await.into()),
+        other => {
+            return Err(words::connecting(FailureCode::NotPostgres, connection)
+                .details(format!("answered the request for TLS with the byte {other:#04x}"))
+                .into());
+        }
+    }
+    // A PostgreSQL server sends nothing more before the client's hello; an SSH server ("SSH-2.0…") has said S too.
+    let mut more = [0_u8; 16];
+    if let Ok(1..) = stream.try_read(&mut more) {
+        return Err(words::connecting(FailureCode::NotPostgres, connection)
+            .details("sent more than one byte in answer to the request for TLS")
+            .into());
+    }
+    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let encrypted = connector
+        .connect(tls::server_name(&connection.host), stream)
+        .await
+        .map_err(|error| tls::handshake_failure(connection, &error))?;
+    let (_, session) = encrypted.get_ref();
+    let state = TlsState {
+        mode: connection.tls.mode,
+        encrypted: true,
+        protocol: session.protocol_version().map(|version| match version {
+            rustls::ProtocolVersion::TLSv1_2 => "TLS 1.2".to_owned(),
+            rustls::ProtocolVersion::TLSv1_3 => "TLS 1.3".to_owned(),
+            other => format!("{other:?}"),
+        }),
+        cipher: session.negotiated_cipher_suite().map(|suite| {
+            let name = format!("{:?}", suite.suite());
+            name.strip_prefix("TLS13_")
+                .map(|rest| format!("TLS_{rest}"))
+                .unwrap_or(name)
+        }),
+        verified: tls::verified_by(&connection.tls),
+        socket: false,
+    };
+    let binding = session
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .and_then(tls::server_end_point);
+    Ok((Wire::encrypted(encrypted, binding), state))
+}
+
+/// A server that answers the request for TLS with an error message (it could not start a process, for one).
+async fn refusal_before_tls(connection: &Connection, stream: &mut TcpStream) -> Failure {
+    let mut rest = Vec::new();
+    let mut limited = stream.take(8192);
+    let read = tokio::time::timeout(Duration::from_secs(2), limited.read_to_end(&mut rest));
+    let _ = read.await;
+    let text: String = String::from_utf8_lossy(&rest)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let code = classify::classify_libpq(&text).unwrap_or(FailureCode::TooManyConnections);
+    words::connecting(code, connection).details(text.trim().to_owned())
+}
+
+/// Hands the stream over as it is: the handshake is done.
+struct Secured;
+
+impl TlsConnect<Wire> for Secured {
+    type Stream = Wire;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Wire>>;
+
+    fn connect(self, stream: Wire) -> Self::Future {
+        ready(Ok(stream))
+    }
+}
+
+fn login_failure(connection: &Connection, encrypted: bool, error: &tokio_postgres::Error) -> Error {
+    let text = classify::server_text(error);
+    if let Some(db) = error.as_db_error() {
+        let state = db.code().code();
+        let code = classify::db_code(db);
+        let mut failure = match code {
+            // Without TLS the server says so even where its lines are for other addresses; with TLS it cannot be that.
+            Some(FailureCode::TlsRequired) if encrypted && db.message().contains("pg_hba.conf") => {
+                words::connecting(FailureCode::NotAllowedByHba, connection)
+            }
+            Some(code) => words::connecting(code, connection),
+            None => Failure::new(
+                FailureCode::Internal,
+                format!(
+                    "{} refused the session: {}",
+                    words::capitalised(&words::place(connection)),
+                    db.message()
+                ),
+            )
+            .hint("See the details."),
+        };
+        if state == "28000" && db.message().to_lowercase().contains("peer authentication failed") {
+            failure = failure.hint(
+                "The server takes the operating system's user for the role on this socket (peer): use TCP (localhost) and a password, or that user's role.",
+            );
+        }
+        return failure.details(text).into();
+    }
+    if text.contains("password missing") {
+        return words::connecting(FailureCode::PasswordRequired, connection).into();
+    }
+    if text.contains("authentication") {
+        return Failure::new(
+            FailureCode::AuthenticationFailed,
+            format!(
+                "{} asks for a kind of login that Howdah does not know.",
+                words::capitalised(&words::place(connection))
+            ),
+        )
+        .hint("Howdah logs in by password (SCRAM or MD5), client certificate, peer or trust; not by Kerberos or SSPI.")
+        .details(text)
+        .into();
+    }
+    let code = match classify::io_cause(error).map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => FailureCode::NotPostgres,
+        Some(_) => FailureCode::ConnectionLost,
+        None if error.is_closed() => FailureCode::ConnectionLost,
+        None => FailureCode::NotPostgres,
+    };
+    words::connecting(code, connection).details(text).into()
+}
