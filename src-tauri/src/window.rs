@@ -24,7 +24,7 @@ pub(crate) fn show(app: &AppHandle, route: Option<&str>) -> tauri::Result<bool> 
         .min_inner_size(720.0, 480.0)
         .center()
         // Nothing of the pages is kept on disk: what is worth keeping, the engine keeps.
-        .incognito(true)
+        .incognito(false)
         .build()?;
     Ok(true)
 }
