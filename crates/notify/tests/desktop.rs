@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use howdah_notify::{Channel as _, Desktop, Error, Message, Severity};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use zbus::OwnedVariant;
 use zbus::object_server::SignalEmitter;
-use zbus::zvariant::OwnedValue;
 
 const INNER: &str = "HOWDAH_NOTIFY_INNER";
 
@@ -104,7 +104,7 @@ impl Daemon {
         summary: String,
         body: String,
         actions: Vec<String>,
-        hints: HashMap<String, OwnedValue>,
+        hints: HashMap<String, OwnedVariant>,
         _timeout: i32,
     ) -> u32 {
         if self.behaviour == Behaviour::Hang {
@@ -135,11 +135,8 @@ async fn daemon(behaviour: Behaviour) -> (zbus::Connection, mpsc::UnboundedRecei
         behaviour,
     };
     let connection = zbus::connection::Builder::session()
-        .unwrap()
         .name("org.freedesktop.Notifications")
-        .unwrap()
         .serve_at("/org/freedesktop/Notifications", daemon)
-        .unwrap()
         .build()
         .await
         .unwrap();
