@@ -63,7 +63,7 @@ ui: $(NODE_MODULES) ## Build the window's pages
 
 deny: ## Check licences, bans and sources of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
-	cargo deny --all-features check licenses bans sources
+	cargo deny check licenses bans sources
 
 $(NODE_MODULES): ui/package.json ui/package-lock.json
 	cd ui && npm ci --no-audit --no-fund
