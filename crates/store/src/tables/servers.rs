@@ -1,0 +1,153 @@
+//! Servers: how each is reached, and under which name the keyring holds its password.
+
+use howdah_domain::{Connection as ServerConnection, Server, ServerId};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, named_params};
+
+use super::{found, name_taken};
+use crate::{
+    Result,
+    column::{Id, Json, Time, Word},
+};
+
+/// A server and the name of its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerRow {
+    /// The server.
+    pub server: Server,
+    /// The password's name in the keyring; `None` where there is no password.
+    pub secret_reference: Option<String>,
+}
+
+const COLUMNS: &str = "id, name, host, port, role, database, tls, environment, secret_reference, created_at";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<ServerRow> {
+    Ok(ServerRow {
+        server: Server {
+            id: row.get::<_, Id<_>>("id")?.0,
+            name: row.get("name")?,
+            connection: ServerConnection {
+                host: row.get("host")?,
+                port: row.get("port")?,
+                role: row.get("role")?,
+                database: row.get("database")?,
+                tls: row.get::<_, Json<_>>("tls")?.0,
+            },
+            environment: row.get::<_, Word<_>>("environment")?.0,
+            created_at: row.get::<_, Time>("created_at")?.0,
+        },
+        secret_reference: row.get("secret_reference")?,
+    })
+}
+
+/// Adds a server.
+///
+/// # Errors
+/// [`Error::NameTaken`](crate::Error::NameTaken).
+pub fn insert(connection: &Connection, row: &ServerRow) -> Result<()> {
+    let ServerRow {
+        server,
+        secret_reference,
+    } = row;
+    connection
+        .prepare_cached(
+            "INSERT INTO servers (id, name, host, port, role, database, tls, environment, secret_reference, created_at)
+             VALUES (:id, :name, :host, :port, :role, :database, :tls, :environment, :secret_reference, :created_at)",
+        )?
+        .execute(named_params! {
+            ":id": Id(&server.id),
+            ":name": server.name,
+            ":host": server.connection.host,
+            ":port": server.connection.port,
+            ":role": server.connection.role,
+            ":database": server.connection.database,
+            ":tls": Json(&server.connection.tls),
+            ":environment": Word(server.environment),
+            ":secret_reference": secret_reference,
+            ":created_at": Time(server.created_at),
+        })
+        .map_err(|error| name_taken(error, "server", &server.name))?;
+    Ok(())
+}
+
+/// Writes a server's name, connection, environment and secret reference anew.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound), [`Error::NameTaken`](crate::Error::NameTaken).
+pub fn update(connection: &Connection, row: &ServerRow) -> Result<()> {
+    let ServerRow {
+        server,
+        secret_reference,
+    } = row;
+    let changed = connection
+        .prepare_cached(
+            "UPDATE servers SET name = :name, host = :host, port = :port, role = :role, database = :database, tls = :tls,
+                environment = :environment, secret_reference = :secret_reference
+             WHERE id = :id AND removed_at IS NULL",
+        )?
+        .execute(named_params! {
+            ":id": Id(&server.id),
+            ":name": server.name,
+            ":host": server.connection.host,
+            ":port": server.connection.port,
+            ":role": server.connection.role,
+            ":database": server.connection.database,
+            ":tls": Json(&server.connection.tls),
+            ":environment": Word(server.environment),
+            ":secret_reference": secret_reference,
+        })
+        .map_err(|error| name_taken(error, "server", &server.name))?;
+    found(changed, "server")
+}
+
+/// A server that was not removed.
+pub fn get(connection: &Connection, id: &ServerId) -> Result<Option<ServerRow>> {
+    Ok(connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM servers WHERE id = ?1 AND removed_at IS NULL"
+        ))?
+        .query_row([Id(id)], from_row)
+        .optional()?)
+}
+
+/// A server that was not removed, by its name.
+pub fn by_name(connection: &Connection, name: &str) -> Result<Option<ServerRow>> {
+    Ok(connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM servers WHERE name = ?1 AND removed_at IS NULL"
+        ))?
+        .query_row([name], from_row)
+        .optional()?)
+}
+
+/// All servers that were not removed, by name.
+pub fn list(connection: &Connection) -> Result<Vec<ServerRow>> {
+    Ok(connection
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM servers WHERE removed_at IS NULL ORDER BY name COLLATE NOCASE, id"
+        ))?
+        .query_map([], from_row)?
+        .collect::<rusqlite::Result<_>>()?)
+}
+
+/// Removes a server and its plans. Its databases and their backups stay in the catalogue, under the name it had; its own name is
+/// free again. Returns the name of its password, for the keyring.
+///
+/// # Errors
+/// [`Error::NotFound`](crate::Error::NotFound).
+pub fn remove(connection: &Connection, id: &ServerId, now: Timestamp) -> Result<Option<String>> {
+    let reference: Option<Option<String>> = connection
+        .prepare_cached("SELECT secret_reference FROM servers WHERE id = ?1 AND removed_at IS NULL")?
+        .query_row([Id(id)], |row| row.get(0))
+        .optional()?;
+    let Some(reference) = reference else {
+        return Err(crate::Error::NotFound("server"));
+    };
+    connection
+        .prepare_cached("DELETE FROM plans WHERE server_id = ?1")?
+        .execute([Id(id)])?;
+    connection
+        .prepare_cached("UPDATE servers SET removed_at = ?2, secret_reference = NULL WHERE id = ?1")?
+        .execute((Id(id), Time(now)))?;
+    Ok(reference)
+}
