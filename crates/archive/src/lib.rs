@@ -6,16 +6,22 @@
 //! runs on the threads it is called on or on its own short-lived ones.
 
 pub mod block;
+mod compress;
+mod cutter;
 pub mod decode;
 pub mod encode;
 pub mod entry;
 pub mod error;
 pub mod fingerprint;
+mod gather;
 pub mod index;
 pub mod manifest;
 pub mod meter;
 pub mod scanner;
+mod seekable;
 pub mod source;
+mod statement;
+mod text;
 pub mod toc;
 pub mod verify;
 
