@@ -48,7 +48,8 @@ pub enum Parting {
 }
 
 impl Parting {
-    fn signal(self) -> Signal {
+    /// The signal that it stands for.
+    pub fn signal(self) -> Signal {
         match self {
             Self::Kill => Signal::SIGKILL,
             Self::Interrupt => Signal::SIGINT,

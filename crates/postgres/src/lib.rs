@@ -1,11 +1,13 @@
 //! PostgreSQL servers and the bundled PostgreSQL programs.
 
+pub mod account;
 pub mod children;
 pub mod classify;
 pub mod connect;
 pub mod dump;
 pub mod error;
 pub mod globals;
+pub mod instance;
 pub mod libpq;
 pub mod programs;
 pub mod quote;

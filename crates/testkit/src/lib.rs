@@ -1,1 +1,19 @@
-//! For tests: real PostgreSQL clusters, a temporary engine, things that break on purpose.
+//! For tests: real PostgreSQL clusters of every major, a schema with every kind of object, a pooler, and servers that
+//! misbehave on purpose.
+//!
+//! Everything listens on 127.0.0.1 and ends with the test, even with one that is killed. Errors are `anyhow`'s: a test
+//! wants to read them, not to tell them apart.
+
+pub mod certificates;
+pub mod chance;
+pub mod cluster;
+pub mod impostor;
+pub mod pooler;
+pub mod sample;
+mod template;
+
+pub use cluster::{Cluster, ClusterBuilder, Encryption};
+pub use pooler::{PgBouncer, PoolMode};
+
+/// The majors that everything is tested on.
+pub const MAJORS: [u16; 6] = [13, 14, 15, 16, 17, 18];

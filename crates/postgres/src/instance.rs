@@ -1,0 +1,563 @@
+//! A PostgreSQL that Howdah runs on this machine, from the bundled server programs.
+//!
+//! An instance has a folder: `data` (the cluster), `server.log`, and its Unix socket where the path is short enough. It
+//! ends when Howdah ends, even by `kill -9` ([`crate::children`]). It knows nothing of backups: what is restored into it,
+//! and why, is the caller's business. As root it runs under another account ([`crate::account`]).
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use howdah_domain::{Connection, Failure, FailureCode, Secret, Tls, TlsMode};
+use nix::sys::signal::Signal;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::account::Account;
+use crate::children::{self, Child, Parting};
+use crate::programs::ServerPrograms;
+
+/// The longest path of a Unix socket, in bytes (unix(7): 108 with the final zero).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// How often another port is tried when somebody took the chosen one between our looking and PostgreSQL's binding it.
+const PORT_TRIES: u32 = 8;
+
+/// How much of a program's output an error carries.
+const SAID_BYTES: usize = 16 * 1024;
+
+/// Who may log in, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    /// A random password for the superuser, asked for (scram-sha-256) on the socket and on TCP alike.
+    Password,
+    /// Whoever reaches the socket, which only the instance's own account and root can; TCP still asks for the password.
+    TrustOnSocket,
+}
+
+/// How to set up a new cluster.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The superuser's name.
+    pub superuser: String,
+    /// The superuser's password.
+    pub password: Secret,
+    /// The locale of the template databases, as the operating system names it; the encoding is UTF8.
+    pub locale: String,
+    /// Wait until it is on disk. Tests need not.
+    pub durable: bool,
+    /// The size of a WAL segment in MiB, where it should not be 16.
+    pub wal_segment: Option<u32>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            superuser: "postgres".into(),
+            password: random_password(),
+            locale: if cfg!(target_os = "linux") { "C.UTF-8" } else { "C" }.into(),
+            durable: true,
+            wal_segment: None,
+        }
+    }
+}
+
+/// How to run a cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The superuser, to log in as.
+    pub superuser: String,
+    /// The superuser's password.
+    pub password: Secret,
+    /// Who may log in, and how.
+    pub login: Login,
+    /// Whether it listens on 127.0.0.1 (a free port is chosen) beside its socket.
+    pub tcp: bool,
+    /// Whether TCP is open to TLS only; the certificate is up to `settings`.
+    pub tls_only: bool,
+    /// Settings, as in postgresql.conf; values are quoted here.
+    pub settings: Vec<(String, String)>,
+    /// Lines for the beginning of pg_hba.conf: the first that fits a connection decides.
+    pub hba: Vec<String>,
+    /// How it ends with us: [`Parting::Interrupt`] closes the cluster properly, [`Parting::Quit`] is faster.
+    pub parting: Parting,
+    /// How long the start may take.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// To run what [`create`] set up.
+    pub fn for_setup(setup: &Setup) -> Self {
+        Self {
+            superuser: setup.superuser.clone(),
+            password: setup.password.clone(),
+            login: Login::Password,
+            tcp: true,
+            tls_only: false,
+            settings: Vec::new(),
+            hba: Vec::new(),
+            parting: Parting::Interrupt,
+            patience: Duration::from_secs(60),
+        }
+    }
+
+    /// Adds a setting.
+    #[must_use]
+    pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// How to end an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sessions are ended, the cluster is closed properly.
+    Fast,
+    /// At once; the next start recovers.
+    Immediate,
+}
+
+/// A running PostgreSQL. Dropping it ends it and waits for that, a few seconds at most.
+#[derive(Debug)]
+pub struct Instance {
+    folder: PathBuf,
+    sockets: PathBuf,
+    /// Keeps the folder of the socket where the instance's own path is too long for one.
+    _short: Option<tempfile::TempDir>,
+    port: u16,
+    options: Options,
+    child: Child,
+}
+
+/// A password of 128 random bits, in hexadecimal digits.
+pub fn random_password() -> Secret {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).expect("BUG: the operating system has no random numbers");
+    Secret::new(bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
+
+/// Makes a new cluster with initdb in `folder`/data. The folder must be one that the account of instances reaches
+/// ([`Account::place`]); it is made if it is not there, and given to that account.
+///
+/// # Errors
+/// [`FailureCode::ProgramFailed`] with what initdb said; [`Error::Cancelled`]. Either way no `data` is left.
+pub async fn create(
+    programs: &ServerPrograms,
+    folder: &Path,
+    setup: &Setup,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    let account = Account::for_instances()?;
+    let programs = account.reachable(programs)?;
+    account.make_folder(folder)?;
+    let data = folder.join("data");
+
+    // initdb takes a password from a file only; tempfile makes it 0600 and removes it whatever happens.
+    let writing = |e| Error::io("handing the password to initdb", e);
+    let mut password = tempfile::NamedTempFile::new_in(folder).map_err(writing)?;
+    writeln!(password, "{}", setup.password.expose()).map_err(writing)?;
+    account.own(password.path())?;
+
+    let mut command = programs.command(&programs.initdb);
+    command
+        .arg("--pgdata")
+        .arg(&data)
+        .arg("--pwfile")
+        .arg(password.path());
+    command.args([
+        "--username",
+        &setup.superuser,
+        "--encoding=UTF8",
+        "--locale",
+        &setup.locale,
+    ]);
+    command.args(["--auth-local=scram-sha-256", "--auth-host=scram-sha-256"]);
+    if !setup.durable {
+        command.arg("--no-sync");
+    }
+    if let Some(megabytes) = setup.wal_segment {
+        command.arg(format!("--wal-segsize={megabytes}"));
+    }
+    command.current_dir(folder);
+    account.applied_to(&mut command);
+    let child = children::spawn(command, Parting::Kill).map_err(|e| Error::io("starting initdb", e))?;
+    let outcome = child.finish(cancel, SAID_BYTES).await;
+    let made = match outcome {
+        Ok(finished) if finished.status.success() => include_our_settings(&data),
+        Ok(finished) => Err(Failure::new(
+            FailureCode::ProgramFailed,
+            format!(
+                "A new PostgreSQL {} could not be set up: initdb ended with {}.",
+                programs.major, finished.status
+            ),
+        )
+        .details(finished.stderr.text())
+        .into()),
+        Err(error) => Err(error),
+    };
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&data);
+    }
+    made
+}
+
+/// The file that holds an instance's own settings; postgresql.conf, as initdb made it, includes it at its end.
+const SETTINGS: &str = "howdah.conf";
+
+fn include_our_settings(data: &Path) -> Result<(), Error> {
+    let add = || {
+        let mut file = File::options().append(true).open(data.join("postgresql.conf"))?;
+        writeln!(file, "\ninclude_if_exists = '{SETTINGS}'")
+    };
+    add().map_err(|e| Error::io("writing postgresql.conf", e))
+}
+
+impl Instance {
+    /// Starts the cluster in `folder`/data and waits until it takes connections.
+    ///
+    /// # Errors
+    /// [`FailureCode::ProgramFailed`] with the end of the server's log when it does not start, [`FailureCode::Timeout`]
+    /// when it takes longer than `options.patience`, [`FailureCode::Busy`] when another postgres runs in that folder,
+    /// [`Error::Cancelled`]. It does not run afterwards.
+    pub async fn start(
+        programs: &ServerPrograms,
+        folder: &Path,
+        options: &Options,
+        cancel: &CancellationToken,
+    ) -> Result<Self, Error> {
+        let account = Account::for_instances()?;
+        let programs = account.reachable(programs)?;
+        account.make_folder(folder)?;
+        let until = Instant::now() + options.patience;
+        clear_stale_lock(&folder.join("data"), cancel, until).await?;
+        let short = short_folder(folder, &account)?;
+        let sockets = short.as_ref().map_or(folder, |short| short.path()).to_path_buf();
+
+        for _ in 0..PORT_TRIES {
+            let port = free_port()?;
+            write_settings(folder, &sockets, port, options, &account)?;
+            let child = spawn_postgres(&programs, folder, options.parting, &account)?;
+            match wait_until_ready(&child, folder, cancel, until).await? {
+                Readiness::Ready => {
+                    return Ok(Self {
+                        folder: folder.to_path_buf(),
+                        sockets,
+                        _short: short,
+                        port,
+                        options: options.clone(),
+                        child,
+                    });
+                }
+                Readiness::Ended if options.tcp && is_taken(port) => {}
+                Readiness::Ended => {
+                    return Err(did_not_start(
+                        folder,
+                        FailureCode::ProgramFailed,
+                        "it ended at once",
+                    ));
+                }
+                Readiness::TooLate => {
+                    return Err(did_not_start(folder, FailureCode::Timeout, "it took too long"));
+                }
+            }
+        }
+        Err(did_not_start(folder, FailureCode::Busy, "no port could be had"))
+    }
+
+    /// How to reach its database `postgres` as superuser: over TCP, or by the socket where it has no TCP.
+    pub fn connection(&self) -> Connection {
+        let host = if self.options.tcp {
+            Ipv4Addr::LOCALHOST.to_string()
+        } else {
+            self.sockets.display().to_string()
+        };
+        self.connection_at(host)
+    }
+
+    /// How to reach its database `postgres` as superuser by its Unix socket.
+    pub fn socket_connection(&self) -> Connection {
+        self.connection_at(self.sockets.display().to_string())
+    }
+
+    fn connection_at(&self, host: String) -> Connection {
+        Connection {
+            host,
+            port: self.port,
+            role: self.options.superuser.clone(),
+            database: "postgres".into(),
+            tls: Tls {
+                mode: TlsMode::Disable,
+                ..Tls::default()
+            },
+        }
+    }
+
+    /// The superuser's password.
+    pub fn password(&self) -> &Secret {
+        &self.options.password
+    }
+
+    /// Its folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The process number of the postmaster.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.child.ended().is_some()
+    }
+
+    /// Sends the postmaster a signal.
+    pub fn signal(&self, signal: Signal) {
+        self.child.signal(signal);
+    }
+
+    /// The end of the server's log.
+    pub fn log(&self) -> String {
+        log_of(&self.folder)
+    }
+
+    /// Ends it. What does not end within `patience` is killed.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`]; it was killed then.
+    pub async fn stop(
+        mut self,
+        how: Stop,
+        patience: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        self.child.signal(match how {
+            Stop::Fast => Signal::SIGINT,
+            Stop::Immediate => Signal::SIGQUIT,
+        });
+        match tokio::time::timeout(patience, self.child.wait(cancel)).await {
+            Ok(ended) => ended?,
+            Err(_) => {
+                self.child.kill_group();
+                self.child.wait(cancel).await?
+            }
+        };
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if self.child.ended().is_some() {
+            return;
+        }
+        // A stopped process (SIGSTOP) hears no other signal before it goes on.
+        self.child.signal(self.options.parting.signal());
+        self.child.signal(Signal::SIGCONT);
+        if self.child.wait_blocking(Duration::from_secs(5)).is_none() {
+            self.child.kill_group();
+            self.child.wait_blocking(Duration::from_secs(5));
+        }
+    }
+}
+
+fn spawn_postgres(
+    programs: &ServerPrograms,
+    folder: &Path,
+    parting: Parting,
+    account: &Account,
+) -> Result<Child, Error> {
+    let opening = |e| Error::io("opening the server's log", e);
+    let path = folder.join("server.log");
+    let log = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(opening)?;
+    account.own(&path)?;
+    let mut command = programs.command(&programs.postgres);
+    command.arg("-D").arg(folder.join("data")).current_dir(folder);
+    command.stdout(log.try_clone().map_err(opening)?).stderr(log);
+    account.applied_to(&mut command);
+    children::spawn(command, parting).map_err(|e| Error::io("starting postgres", e))
+}
+
+/// Writes pg_hba.conf and our part of the settings.
+fn write_settings(
+    folder: &Path,
+    sockets: &Path,
+    port: u16,
+    options: &Options,
+    account: &Account,
+) -> Result<(), Error> {
+    let data = folder.join("data");
+    let mut settings = String::from("# Written by Howdah at every start.\n");
+    let own = [
+        (
+            "listen_addresses",
+            if options.tcp { "127.0.0.1" } else { "" }.to_owned(),
+        ),
+        ("port", port.to_string()),
+        ("unix_socket_directories", sockets.display().to_string()),
+        ("unix_socket_permissions", "0700".into()),
+        ("lc_messages", "C".into()),
+        ("password_encryption", "scram-sha-256".into()),
+    ];
+    let added = options
+        .settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()));
+    for (name, value) in own.into_iter().chain(added) {
+        let value = value.replace('\\', "\\\\").replace('\'', "''");
+        let _ = writeln!(settings, "{name} = '{value}'");
+    }
+    let on_socket = match options.login {
+        Login::Password => "scram-sha-256",
+        Login::TrustOnSocket => "trust",
+    };
+    let mut hba = String::from("# Written by Howdah at every start.\n");
+    for line in &options.hba {
+        let _ = writeln!(hba, "{line}");
+    }
+    let on_tcp = if options.tls_only { "hostssl" } else { "host" };
+    for database in ["all", "replication"] {
+        let _ = writeln!(hba, "local {database} all {on_socket}");
+        for address in ["127.0.0.1/32", "::1/128"] {
+            let _ = writeln!(hba, "{on_tcp} {database} all {address} scram-sha-256");
+        }
+    }
+    for (name, text) in [(SETTINGS, settings), ("pg_hba.conf", hba)] {
+        let path = data.join(name);
+        fs::write(&path, text).map_err(|e| Error::io(format!("writing {name}"), e))?;
+        account.own(&path)?;
+    }
+    Ok(())
+}
+
+/// A folder for the socket, when the instance's own is too deep for one.
+fn short_folder(folder: &Path, account: &Account) -> Result<Option<tempfile::TempDir>, Error> {
+    let longest = folder.join(".s.PGSQL.65535").as_os_str().len();
+    if longest <= SOCKET_PATH_MAX {
+        return Ok(None);
+    }
+    let failed = |e| Error::io("making a folder for the socket", e);
+    let short = tempfile::Builder::new()
+        .prefix("howdah-")
+        .tempdir_in("/tmp")
+        .map_err(failed)?;
+    fs::set_permissions(short.path(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    account.own(short.path())?;
+    Ok(Some(short))
+}
+
+/// A port of 127.0.0.1 that nobody listens on at this moment.
+fn free_port() -> Result<u16, Error> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|e| Error::io("looking for a free port", e))
+}
+
+fn is_taken(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
+}
+
+enum Readiness {
+    Ready,
+    Ended,
+    TooLate,
+}
+
+/// Waits for the status line of postmaster.pid (miscadmin.h, `LOCK_FILE_LINE_PM_STATUS`), as `pg_ctl -w` does: no login
+/// is needed for that, and nobody else's server can be mistaken for ours.
+async fn wait_until_ready(
+    child: &Child,
+    folder: &Path,
+    cancel: &CancellationToken,
+    until: Instant,
+) -> Result<Readiness, Error> {
+    let path = folder.join("data/postmaster.pid");
+    let ours = child.pid().to_string();
+    loop {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let mut lines = text.lines();
+        if lines.next() == Some(&ours) && lines.nth(6).is_some_and(|status| status.trim() == "ready") {
+            return Ok(Readiness::Ready);
+        }
+        if child.ended().is_some() {
+            return Ok(Readiness::Ended);
+        }
+        if Instant::now() > until {
+            return Ok(Readiness::TooLate);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        }
+    }
+}
+
+/// After `kill -9` a postmaster.pid may be left. PostgreSQL refuses to start while a process of that number runs, whatever
+/// it is. So one that names a process which does not work in this folder is removed; one that does is waited for: it is
+/// on its way out, since its parent is gone.
+async fn clear_stale_lock(data: &Path, cancel: &CancellationToken, until: Instant) -> Result<(), Error> {
+    let path = data.join("postmaster.pid");
+    let until = until.min(Instant::now() + Duration::from_secs(15));
+    loop {
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Ok(());
+        };
+        let number = text.lines().next().unwrap_or_default().trim().to_owned();
+        let works_in = fs::read_link(Path::new("/proc").join(&number).join("cwd"));
+        let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
+        if works_in.is_ok_and(|folder| folder == data) {
+            if Instant::now() > until {
+                return Err(Failure::new(
+                    FailureCode::Busy,
+                    format!(
+                        "Another PostgreSQL (process {number}) runs in {}.",
+                        data.display()
+                    ),
+                )
+                .hint("Stop it first.")
+                .into());
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+            }
+        } else if cfg!(target_os = "linux") {
+            return match fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    Err(Error::io("removing a stale lock", e))
+                }
+                _ => Ok(()),
+            };
+        } else {
+            return Ok(());
+        }
+    }
+}
+
+fn log_of(folder: &Path) -> String {
+    let bytes = fs::read(folder.join("server.log")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(SAID_BYTES)..]).into_owned()
+}
+
+fn did_not_start(folder: &Path, code: FailureCode, why: &str) -> Error {
+    Failure::new(code, format!("PostgreSQL did not start on this machine: {why}."))
+        .hint("The details are the end of its log.")
+        .details(log_of(folder))
+        .into()
+}
