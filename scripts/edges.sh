@@ -23,7 +23,7 @@ expect() { # package, who may use it
 }
 expect tauri "howdah-desktop"
 expect howdah-engine "howdah-desktop howdah-cli"
-expect howdah-store "howdah-engine"
+expect howdah-store "howdah-engine howdah-desktop howdah-cli howdah-testkit"
 if cargo tree --package howdah-domain --edges normal --prefix none --format '{p}' | sed -n '2,$p' | grep -q '^howdah-'; then
     complain "howdah-domain depends on another crate of ours"
 fi
