@@ -36,10 +36,9 @@ impl Dump<'_> {
     /// # Errors
     /// [`Error::Failed`] with `ProgramMissing`; [`Error::Io`] where the system starts no process.
     pub fn spawn(&self, on_line: OnLine) -> Result<Running, Error> {
-        let mut command = self.client.command(&self.client.pg_dump);
-        running::connect_by_environment(&mut command, self.connection, self.secret);
+        let mut command = running::command(self.client, &self.client.pg_dump, self.connection, self.secret);
         command
-            .args(["--format=custom", "--compress=0", "--no-password"])
+            .args(["--format=custom", "--compress=0"])
             .arg(format!("--encoding={}", self.chosen.encoding))
             .arg(format!(
                 "--lock-wait-timeout={}",

@@ -6,9 +6,9 @@
 use howdah_domain::{Connection, Secret};
 use tokio_postgres::Client as Sql;
 
-use crate::Error;
 use crate::programs::Client;
 use crate::running::{self, OnLine, Running};
+use crate::{Error, libpq};
 
 /// What the role may read of the globals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,13 +75,12 @@ impl Globals<'_> {
     /// # Errors
     /// As [`crate::dump::Dump::spawn`].
     pub fn spawn(&self, on_line: OnLine) -> Result<Running, Error> {
-        let mut command = self.client.command(&self.client.pg_dumpall);
-        running::connect_by_environment(&mut command, self.connection, self.secret);
-        let database = running::conninfo_value(&self.connection.database);
+        let mut command =
+            running::command(self.client, &self.client.pg_dumpall, self.connection, self.secret);
+        let conninfo = libpq::conninfo(self.connection);
         command
-            .args(["--globals-only", "--no-password"])
-            .arg(format!("--dbname={}", running::KEEPALIVES))
-            .arg(format!("--database=dbname={database} {}", running::KEEPALIVES));
+            .arg("--globals-only")
+            .arg(format!("--database={conninfo}"));
         if !self.passwords {
             command.arg("--no-role-passwords");
         }

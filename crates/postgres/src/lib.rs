@@ -2,8 +2,12 @@
 
 pub mod account;
 pub mod children;
+pub mod choice;
 pub mod classify;
+pub mod compare;
 pub mod connect;
+pub mod contents;
+pub mod database;
 pub mod dump;
 pub mod error;
 pub mod globals;
@@ -11,6 +15,7 @@ pub mod instance;
 pub mod libpq;
 pub mod programs;
 pub mod quote;
+pub mod restore;
 pub mod running;
 pub mod selection;
 pub mod stderr;

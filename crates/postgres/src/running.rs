@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use howdah_domain::{Connection, FailureCode, Secret};
 use tokio_util::sync::CancellationToken;
 
-use crate::Error;
 use crate::children::{self, Child, Killer, Parting};
+use crate::programs::Client;
 use crate::stderr::{Severity, Stderr, read_lines};
 use crate::verdict::verdict;
+use crate::{Error, libpq};
 
 /// How much of a program's stderr is kept, in bytes: the first and the last half of it.
 pub const STDERR_KEPT: usize = 4 << 20;
@@ -149,68 +150,21 @@ fn lock(stderr: &Mutex<Stderr>) -> std::sync::MutexGuard<'_, Stderr> {
     stderr.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The `--dbname` of a program: the database and what libpq knows only as connection parameters (PostgreSQL manual,
-/// "Parameter Key Words"). A database called `a=b` is no connection string here. Holds no secret.
-pub(crate) fn dbname(connection: &Connection) -> String {
-    format!(
-        "--dbname=dbname={} {KEEPALIVES}",
-        conninfo_value(&connection.database)
-    )
-}
-
-/// A dead peer is noticed within two minutes: also where nothing is sent because the server computes.
-pub(crate) const KEEPALIVES: &str =
-    "keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=6 connect_timeout=30";
-
-/// A value in a libpq keyword string.
-pub(crate) fn conninfo_value(value: &str) -> String {
-    let mut quoted = String::from("'");
-    for c in value.chars() {
-        if c == '\'' || c == '\\' {
-            quoted.push('\\');
-        }
-        quoted.push(c);
-    }
-    quoted.push('\'');
-    quoted
-}
-
-/// Puts the connection into the command's environment, the password included: arguments are seen by every user of the
-/// machine, a process's environment only by its own.
-pub(crate) fn connect_by_environment(
-    command: &mut Command,
+/// A command for one of the client's programs, told how to connect by its environment, the password included: arguments
+/// are seen by every user of the machine, a process's environment only by its own.
+pub(crate) fn command(
+    client: &Client,
+    program: &Path,
     connection: &Connection,
     secret: Option<&Secret>,
-) {
-    let tls = &connection.tls;
+) -> Command {
+    let mut command = client.command(program);
+    command.envs(libpq::libpq_environment(connection, secret, client.major));
+    command.arg("--no-password");
     command
-        .env("PGHOST", &connection.host)
-        .env("PGPORT", connection.port.to_string())
-        .env("PGUSER", &connection.role)
-        .env("PGDATABASE", &connection.database)
-        .env("PGAPPNAME", crate::connect::APPLICATION_NAME)
-        .env("PGTZ", "UTC")
-        .env("PGSSLMODE", tls.mode.as_libpq());
-    for (name, path) in [
-        ("PGSSLROOTCERT", &tls.ca_file),
-        ("PGSSLCERT", &tls.certificate_file),
-        ("PGSSLKEY", &tls.key_file),
-    ] {
-        if let Some(path) = path {
-            command.env(name, path);
-        }
-    }
-    if let Some(secret) = secret {
-        command.env("PGPASSWORD", secret.expose());
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_that_looks_like_a_connection_string_is_a_name() {
-        assert_eq!(conninfo_value(r"host=evil a'b\c"), r"'host=evil a\'b\\c'");
-    }
+/// The argument that names the database. One called `a=b` is no connection string here.
+pub(crate) fn dbname(connection: &Connection) -> String {
+    format!("--dbname={}", libpq::conninfo(connection))
 }

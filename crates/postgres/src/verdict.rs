@@ -88,7 +88,7 @@ pub fn restore_errors(stderr: &Stderr) -> Vec<RestoreError> {
 }
 
 /// A restore that ended with errors, in words: how many, the first of them, and up to 50 in the details.
-pub fn restore_failure(errors: &[RestoreError], count: u64) -> Failure {
+pub fn restore_failure(errors: &[RestoreError], count: u64, database: &str) -> Failure {
     let first = errors
         .first()
         .map_or_else(|| "no error was named".to_owned(), ToString::to_string);
@@ -102,7 +102,9 @@ pub fn restore_failure(errors: &[RestoreError], count: u64) -> Failure {
         details.push(format!("… and {} more.", count - details.len() as u64));
     }
     Failure::new(FailureCode::RestoreFailed, message)
-        .hint("What is in the target now is not the whole database. The details name each error; missing roles can be created from the backup's globals.")
+        .hint(format!(
+            "What is in {database} now is not all of the backup. The details name each error. Roles that are missing can be created from the backup's globals first, or owners and privileges be left out."
+        ))
         .details(details.join("\n"))
 }
 
@@ -434,7 +436,7 @@ mod tests {
         );
         let errors = restore_errors(&stderr);
         assert_eq!(errors.len(), 2);
-        let failure = restore_failure(&errors, stderr.error_count());
+        let failure = restore_failure(&errors, stderr.error_count(), "shop");
         assert_eq!(failure.code, FailureCode::RestoreFailed);
         assert!(failure.message.contains("2 things"), "{}", failure.message);
         let details = failure.details.unwrap();

@@ -1,0 +1,249 @@
+//! An archive's table of contents, as a restore needs it: read from the archive's front, before anything is touched.
+//!
+//! What the entries mean on a server is not known here; the layout is howdah-archive's.
+
+use std::io::{self, Chain, Cursor, Read};
+
+use howdah_archive::scanner::{Scanner, Sink};
+use howdah_archive::toc::TocEntry;
+use howdah_archive::{ArchiveHeader, Error as ArchiveError};
+use howdah_domain::{Failure, FailureCode, TableName};
+
+use crate::Error;
+
+/// The part of a restore in which an entry has its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Section {
+    /// None of its own: it goes with the entry it belongs to (comments, privileges).
+    None,
+    /// Before the data: types, tables, functions.
+    PreData,
+    /// Rows, large objects, sequences' values.
+    Data,
+    /// After it: indexes, constraints, triggers.
+    PostData,
+}
+
+/// One entry of the table of contents. Names that are not UTF-8 have U+FFFD in them here; statements are bytes in the
+/// archive's encoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its number.
+    pub dump_id: i32,
+    /// Whether a data block belongs to it.
+    pub has_data: bool,
+    /// pg_dump's word for it: `TABLE`, `TABLE DATA`, `SEQUENCE SET`.
+    pub kind: String,
+    /// Its schema.
+    pub schema: Option<String>,
+    /// Its name, as pg_dump tags it.
+    pub tag: String,
+    /// Its owner.
+    pub owner: Option<String>,
+    /// Where it belongs.
+    pub section: Section,
+    /// What it depends on.
+    pub dependencies: Vec<i32>,
+    /// The SQL that makes it; kept only for what belongs to the database as a whole and for the archive's settings.
+    pub definition: Vec<u8>,
+    /// The statement that loads its data.
+    pub copy_statement: Option<Vec<u8>>,
+}
+
+impl Item {
+    /// Whether it belongs to the database itself, and so is only restored together with its creation: its settings,
+    /// its comment, its privileges (`_tocEntryRequired` in pg_backup_archiver.c).
+    pub fn is_of_database(&self) -> bool {
+        match self.kind.as_str() {
+            "DATABASE" | "DATABASE PROPERTIES" => true,
+            "COMMENT" | "ACL" | "SECURITY LABEL" => self.tag.starts_with("DATABASE "),
+            _ => false,
+        }
+    }
+
+    /// For people: `TABLE public.orders`.
+    pub fn label(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{} {schema}.{}", self.kind, self.tag),
+            None => format!("{} {}", self.kind, self.tag),
+        }
+    }
+
+    /// Schema and name.
+    pub fn table_name(&self) -> TableName {
+        TableName {
+            schema: self.schema.clone().unwrap_or_default(),
+            name: self.tag.clone(),
+        }
+    }
+}
+
+/// An archive's header and table of contents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contents {
+    /// The header.
+    pub header: ArchiveHeader,
+    /// The entries, in the archive's order.
+    pub items: Vec<Item>,
+}
+
+/// An archive being read, its table of contents in hand; reading it gives every byte from its beginning.
+#[derive(Debug)]
+pub struct Opened<R> {
+    /// What it holds.
+    pub contents: Contents,
+    /// All of it.
+    pub archive: Chain<Cursor<Vec<u8>>, R>,
+}
+
+impl Contents {
+    /// Reads the table of contents off the front of an archive. Blocks as its reader does.
+    ///
+    /// # Errors
+    /// [`FailureCode::BackupDamaged`] where it is no archive or ends too early, or where reading fails.
+    pub fn open<R: Read>(mut archive: R) -> Result<Opened<R>, Error> {
+        let mut scanner = Scanner::new();
+        let mut gathered = Gathered::default();
+        let mut front = Vec::new();
+        let mut buffer = vec![0; 256 * 1024];
+        while !gathered.complete {
+            let read = match archive.read(&mut buffer) {
+                Ok(0) => {
+                    let error = scanner.finish().err();
+                    return Err(damaged(&error.map_or_else(
+                        || "it ends inside its table of contents".to_owned(),
+                        |error| error.to_string(),
+                    )));
+                }
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(reading(error)),
+            };
+            front.extend_from_slice(&buffer[..read]);
+            scanner
+                .push(&buffer[..read], &mut gathered)
+                .map_err(|error| damaged(&error.to_string()))?;
+        }
+        Ok(Opened {
+            contents: gathered.contents,
+            archive: Cursor::new(front).chain(archive),
+        })
+    }
+
+    /// The encoding of the archive's texts and data: `UTF8`.
+    pub fn encoding(&self) -> String {
+        self.items
+            .iter()
+            .find(|item| item.kind == "ENCODING")
+            .and_then(|item| {
+                let text = String::from_utf8_lossy(&item.definition).into_owned();
+                let (_, value) = text.split_once('\'')?;
+                Some(value.split_once('\'')?.0.to_owned())
+            })
+            .unwrap_or_else(|| "UTF8".to_owned())
+    }
+
+    /// The entry of a number.
+    pub fn item(&self, dump_id: i32) -> Option<&Item> {
+        self.items.iter().find(|item| item.dump_id == dump_id)
+    }
+
+    /// How many tables have rows to restore.
+    pub fn tables(&self) -> usize {
+        self.items.iter().filter(|item| item.kind == "TABLE DATA").count()
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    contents: Contents,
+    complete: bool,
+}
+
+impl Sink for Gathered {
+    fn header(&mut self, header: &ArchiveHeader) {
+        self.contents.header = header.clone();
+    }
+
+    fn toc_entry(&mut self, entry: &TocEntry<'_>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut item = Item {
+            dump_id: entry.dump_id,
+            has_data: entry.has_data,
+            kind: text(entry.kind),
+            schema: entry.namespace.map(text),
+            tag: text(entry.tag),
+            owner: entry.owner.filter(|owner| !owner.is_empty()).map(text),
+            section: match entry.section {
+                2 => Section::PreData,
+                3 => Section::Data,
+                4 => Section::PostData,
+                _ => Section::None,
+            },
+            dependencies: entry.dependencies.clone(),
+            definition: Vec::new(),
+            copy_statement: entry.copy_statement.map(<[u8]>::to_vec),
+        };
+        if item.is_of_database() || matches!(item.kind.as_str(), "ENCODING" | "SCHEMA") {
+            item.definition = entry.definition.to_vec();
+        }
+        self.contents.items.push(item);
+    }
+
+    fn toc_end(&mut self, _offset: u64) {
+        self.complete = true;
+    }
+}
+
+fn damaged(reason: &str) -> Error {
+    Failure::new(
+        FailureCode::BackupDamaged,
+        format!("The dump in this backup cannot be read: {reason}."),
+    )
+    .hint("Verify the backup, and restore from another copy or an older backup.")
+    .into()
+}
+
+/// An error met while the archive was read, in words: what it is about where the archive's reader said so.
+pub(crate) fn reading(error: io::Error) -> Error {
+    if let Some(inner) = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<ArchiveError>())
+    {
+        return inner.to_failure().into();
+    }
+    Error::io("reading the backup", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_archive_is_a_damaged_backup() {
+        for bytes in [b"".as_slice(), b"PGDMP", b"-- PostgreSQL database dump"] {
+            let error = Contents::open(bytes).unwrap_err();
+            assert_eq!(error.code(), FailureCode::BackupDamaged, "{error}");
+        }
+    }
+
+    #[test]
+    fn what_belongs_to_the_database_is_told_from_a_table_called_database() {
+        let item = |kind: &str, tag: &str| Item {
+            dump_id: 1,
+            has_data: false,
+            kind: kind.to_owned(),
+            schema: None,
+            tag: tag.to_owned(),
+            owner: None,
+            section: Section::None,
+            dependencies: Vec::new(),
+            definition: Vec::new(),
+            copy_statement: None,
+        };
+        assert!(item("ACL", "DATABASE shop").is_of_database());
+        assert!(item("DATABASE PROPERTIES", "shop").is_of_database());
+        assert!(!item("ACL", "TABLE DATABASE").is_of_database());
+        assert!(!item("TABLE", "DATABASE x").is_of_database());
+    }
+}

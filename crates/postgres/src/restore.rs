@@ -1,0 +1,519 @@
+//! A backup's archive brought into a database: pg_restore at work, every error of it named.
+//!
+//! The archive comes as a stream, from its beginning to its end. Where it comes from is not known here; restoring with
+//! several connections at once is `parallel.rs`, creating the database `database.rs`.
+
+use std::io::{ErrorKind, Read, Write};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_domain::{Connection, Failure, FailureCode, Secret, TableName};
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::{APPLICATION_NAME, Session, connect};
+use crate::contents::{self, Contents, Opened};
+use crate::database::{self, Definition};
+use crate::programs::Client;
+use crate::running::{self, Ended, OnLine, Running};
+use crate::verdict::{RestoreError, restore_errors, restore_failure, verdict};
+use crate::{Error, quote};
+
+/// How long a connection of our own may take to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a restore goes and how.
+#[derive(Debug, Clone)]
+pub struct Restore {
+    /// The programs to restore with: of the target's major, or newer.
+    pub client: Client,
+    /// The target; its database is the one restored into.
+    pub target: Connection,
+    /// The password.
+    pub secret: Option<Secret>,
+    /// What else.
+    pub options: Options,
+}
+
+/// Choices of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Create the target database, with the archive's encoding, locale, settings, privileges and comment.
+    pub create: bool,
+    /// Drop what the archive holds before making it anew (`--clean --if-exists`). Not together with `create`.
+    pub clean: bool,
+    /// Keep owners and privileges. Roles that the target lacks are errors then, each named.
+    pub owners: bool,
+    /// Keep tablespaces. Those that the target lacks are errors then.
+    pub tablespaces: bool,
+    /// Only these tables: their definition, rows, indexes, constraints and triggers. Empty means everything.
+    pub tables: Vec<TableName>,
+    /// Whether pg_restore tells of each step on stderr.
+    pub verbose: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            create: false,
+            clean: false,
+            owners: true,
+            tablespaces: true,
+            tables: Vec::new(),
+            verbose: true,
+        }
+    }
+}
+
+/// What a restore is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Creating the database.
+    Create,
+    /// Types, tables, functions.
+    PreData,
+    /// Rows and large objects.
+    Data,
+    /// Indexes, constraints, triggers.
+    PostData,
+    /// Privileges and comment of the database.
+    Finish,
+}
+
+/// How far a restore is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreProgress {
+    /// At what.
+    pub step: Step,
+    /// The table at work, as far as known.
+    pub table: Option<String>,
+    /// Tables whose rows are in.
+    pub tables_done: usize,
+    /// Tables with rows in all.
+    pub tables_total: usize,
+    /// Bytes of the archive handed on.
+    pub raw_bytes: u64,
+}
+
+/// Is told how far a restore is; called from several threads, often.
+pub type OnProgress = Arc<dyn Fn(&RestoreProgress) + Send + Sync>;
+
+/// What a restore that succeeded has to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// What was done otherwise than the archive has it, as sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Restore {
+    /// Restores an archive as it comes out of `archive` (read on a thread of its own), with one connection.
+    ///
+    /// pg_restore goes on after an error; each is named, and any is a failure. What is in the target then, or after a
+    /// cancellation, stays there; the failure says so.
+    ///
+    /// # Errors
+    /// [`FailureCode::RestoreFailed`] with each error in its details; [`FailureCode::DatabaseExists`]; the codes for
+    /// reaching a server; [`FailureCode::BackupDamaged`] where the archive cannot be read; [`Error::Cancelled`].
+    pub async fn stream<R: Read + Send + 'static>(
+        &self,
+        archive: R,
+        on_line: OnLine,
+        on_progress: OnProgress,
+        cancel: &CancellationToken,
+    ) -> Result<Restored, Error> {
+        let opened = tokio::task::spawn_blocking(move || Contents::open(archive));
+        let Opened { contents, archive } = joined(opened.await)??;
+        let mut prepared = self.prepare(&contents, cancel).await?;
+        let progress = Progress::new(contents.tables(), on_progress);
+        let mut arguments = self.arguments();
+        let list = self.list(&contents, &mut prepared.warnings)?;
+        if let Some(list) = &list {
+            arguments.push(format!("--use-list={}", list.path().display()));
+        }
+        progress.step(Step::Data);
+        let outcome = self
+            .feed(arguments, archive, progress.hearing(on_line), &progress, cancel)
+            .await?;
+        let mut errors = outcome;
+        progress.step(Step::Finish);
+        errors.take(self.finish(&prepared, cancel).await?);
+        errors.into_result(&self.target.database, prepared.warnings)
+    }
+
+    /// Creates the database where that is wanted, and the schemas that a partial dump takes for granted.
+    pub(crate) async fn prepare(
+        &self,
+        contents: &Contents,
+        cancel: &CancellationToken,
+    ) -> Result<Prepared, Error> {
+        if self.options.create && self.options.clean {
+            return Err(Error::new(
+                FailureCode::InvalidInput,
+                "A database that is created for the restore has nothing to clean: leave out one of the two.",
+            ));
+        }
+        let mut prepared = Prepared::default();
+        if self.options.create {
+            let session = self.maintenance_session(cancel).await?;
+            let mut definition = Definition::read(contents, &self.target.database, &session).await?;
+            if !self.options.tablespaces {
+                definition.options.retain(|(key, _)| key != "TABLESPACE");
+            }
+            prepared.warnings =
+                database::create_database(&session, &self.target.database, &definition, cancel).await?;
+            prepared.definition = Some(definition);
+        }
+        let session = self.session(cancel).await?;
+        prepared
+            .warnings
+            .extend(self.missing_schemas(contents, &session).await?);
+        Ok(prepared)
+    }
+
+    /// Schemas that the archive's objects lie in without being in the archive themselves: a plan that chose tables
+    /// leaves them out. They are created where they are missing.
+    async fn missing_schemas(&self, contents: &Contents, session: &Session) -> Result<Vec<String>, Error> {
+        let has = |schema: &str| {
+            contents
+                .items
+                .iter()
+                .any(|item| item.kind == "SCHEMA" && item.tag == schema)
+        };
+        let mut missing: Vec<&str> = contents
+            .items
+            .iter()
+            .filter_map(|item| item.schema.as_deref())
+            .filter(|schema| !has(schema) && !matches!(*schema, "public" | "pg_catalog"))
+            .collect();
+        missing.sort_unstable();
+        missing.dedup();
+        let mut warnings = Vec::new();
+        for schema in missing {
+            let there = session
+                .client
+                .query_typed(
+                    "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1",
+                    &[(&schema, tokio_postgres::types::Type::NAME)],
+                )
+                .await
+                .map_err(|error| Error::query("looking for the archive's schemas", error))?;
+            if !there.is_empty() {
+                continue;
+            }
+            let create = format!("CREATE SCHEMA {}", quote::ident(schema));
+            session
+                .client
+                .batch_execute(&create)
+                .await
+                .map_err(|error| Error::query(format!("creating the schema {schema}"), error))?;
+            warnings.push(format!(
+                "The backup holds objects of schema {schema} without the schema itself; it was created."
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// What belongs to the database itself and comes last.
+    pub(crate) async fn finish(
+        &self,
+        prepared: &Prepared,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<RestoreError>, Error> {
+        let Some(definition) = &prepared.definition else {
+            return Ok(Vec::new());
+        };
+        let session = self.session(cancel).await?;
+        let name = &self.target.database;
+        database::finish_database(&session, name, definition, self.options.owners, cancel).await
+    }
+
+    /// A session on the target database.
+    pub(crate) async fn session(&self, cancel: &CancellationToken) -> Result<Session, Error> {
+        self.session_on(&self.target, cancel).await
+    }
+
+    async fn session_on(&self, to: &Connection, cancel: &CancellationToken) -> Result<Session, Error> {
+        connect(
+            to,
+            self.secret.as_ref(),
+            APPLICATION_NAME,
+            CONNECT_TIMEOUT,
+            cancel,
+        )
+        .await
+    }
+
+    /// A session on a database that every server has, to create another one from.
+    async fn maintenance_session(&self, cancel: &CancellationToken) -> Result<Session, Error> {
+        let mut last = None;
+        for database in ["postgres", "template1"] {
+            match self
+                .session_on(&self.target.with_database(database), cancel)
+                .await
+            {
+                Ok(session) => return Ok(session),
+                Err(error)
+                    if matches!(
+                        error.code(),
+                        FailureCode::DatabaseNotFound | FailureCode::NotAllowedByHba
+                    ) =>
+                {
+                    last = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.expect("BUG: at least one database was tried"))
+    }
+
+    /// pg_restore's flags from the options.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let options = &self.options;
+        for (wanted, flags) in [
+            (options.verbose, ["--verbose"].as_slice()),
+            (options.clean, &["--clean", "--if-exists"]),
+            (!options.owners, &["--no-owner", "--no-privileges"]),
+            (!options.tablespaces, &["--no-tablespaces"]),
+        ] {
+            if wanted {
+                arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+            }
+        }
+        arguments
+    }
+
+    /// The list of entries for `--use-list`, where only some tables are wanted.
+    pub(crate) fn list(
+        &self,
+        contents: &Contents,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<tempfile::NamedTempFile>, Error> {
+        if self.options.tables.is_empty() {
+            return Ok(None);
+        }
+        let ids = crate::choice::entries_of(contents, &self.options.tables, warnings)?;
+        list_file(ids).map(Some)
+    }
+
+    /// Runs pg_restore with an archive on its stdin, and gathers its errors.
+    pub(crate) async fn feed<R: Read + Send + 'static>(
+        &self,
+        arguments: Vec<String>,
+        archive: R,
+        on_line: OnLine,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Errors, Error> {
+        let mut running = self.start(arguments, None, on_line)?;
+        let stdin = running.take_stdin().expect("BUG: stdin was asked for as a pipe");
+        let progress = progress.clone();
+        let killer = running.killer();
+        let feeder = tokio::task::spawn_blocking(move || {
+            let fed = pump(archive, stdin, &progress);
+            if fed.is_err() {
+                // What it has is not the whole archive: it must not think so.
+                killer.kill_group();
+            }
+            fed
+        });
+        let ended = running.ended(cancel).await?;
+        // pg_restore is gone, so the feeder's pipe is broken, unless it still reads from a slow source: then the read
+        // ends by itself, and nobody waits for it after a cancellation.
+        let fed = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+            fed = feeder => joined(fed)?,
+        };
+        fed.map_err(contents::reading)?;
+        self.judge(&ended)
+    }
+
+    /// Starts pg_restore; without a `file` the archive is fed through its stdin.
+    pub(crate) fn start(
+        &self,
+        arguments: Vec<String>,
+        file: Option<&std::path::Path>,
+        on_line: OnLine,
+    ) -> Result<Running, Error> {
+        let mut command = running::command(
+            &self.client,
+            &self.client.pg_restore,
+            &self.target,
+            self.secret.as_ref(),
+        );
+        // A materialized view is refreshed in the target's own time zone, as with a pg_restore by hand.
+        command.env_remove("PGTZ");
+        command
+            .arg("--format=custom")
+            .args(arguments)
+            .arg(running::dbname(&self.target));
+        command.stdout(Stdio::null());
+        match file {
+            Some(file) => command.stdin(Stdio::null()).arg(file),
+            None => command.stdin(Stdio::piped()),
+        };
+        Running::start("pg_restore", command, &self.target, on_line)
+    }
+
+    /// The errors of a pg_restore that has ended.
+    ///
+    /// # Errors
+    /// Where it did not even get to the end: killed, connection lost, login refused.
+    pub(crate) fn judge(&self, ended: &Ended) -> Result<Errors, Error> {
+        let errors = Errors {
+            list: restore_errors(&ended.stderr),
+            count: ended.stderr.error_count(),
+        };
+        if ended.status.success() {
+            return Ok(errors);
+        }
+        // It says so itself when it has got to the end in spite of errors.
+        let got_to_the_end = ended
+            .stderr
+            .warnings()
+            .any(|warning| warning.text.starts_with("errors ignored on restore"));
+        if got_to_the_end && errors.count > 0 {
+            return Ok(errors);
+        }
+        let failure = verdict(&ended.stderr, ended.status, &self.target);
+        Err(failure.hint(left_behind(&self.target.database)).into())
+    }
+}
+
+/// What a user has to know after a restore that was broken off.
+pub fn left_behind(database: &str) -> String {
+    format!(
+        "Database {database} holds a part of the backup now. Drop it before you try again, or restore under another name."
+    )
+}
+
+/// What [`Restore::prepare`] has done.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    pub(crate) definition: Option<Definition>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Errors of a restore, the first of them by name.
+#[derive(Debug, Default)]
+pub(crate) struct Errors {
+    list: Vec<RestoreError>,
+    count: u64,
+}
+
+impl Errors {
+    pub(crate) fn take(&mut self, errors: Vec<RestoreError>) {
+        self.count += errors.len() as u64;
+        self.list.extend(errors);
+    }
+
+    pub(crate) fn append(&mut self, more: Self) {
+        self.count += more.count;
+        self.list.extend(more.list);
+    }
+
+    /// Success, or the failure that names them.
+    pub(crate) fn into_result(self, database: &str, warnings: Vec<String>) -> Result<Restored, Error> {
+        if self.count == 0 {
+            return Ok(Restored { warnings });
+        }
+        let failure: Failure = restore_failure(&self.list, self.count, database);
+        Err(failure.into())
+    }
+}
+
+/// A restore's progress, shared by what works on it.
+#[derive(Clone)]
+pub(crate) struct Progress(Arc<Shared>);
+
+struct Shared {
+    now: std::sync::Mutex<RestoreProgress>,
+    tell: OnProgress,
+}
+
+impl Progress {
+    pub(crate) fn new(tables_total: usize, tell: OnProgress) -> Self {
+        Self(Arc::new(Shared {
+            now: std::sync::Mutex::new(RestoreProgress {
+                step: Step::Create,
+                table: None,
+                tables_done: 0,
+                tables_total,
+                raw_bytes: 0,
+            }),
+            tell,
+        }))
+    }
+
+    pub(crate) fn change(&self, change: impl FnOnce(&mut RestoreProgress)) {
+        let told = {
+            let mut now = self
+                .0
+                .now
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            change(&mut now);
+            now.clone()
+        };
+        (self.0.tell)(&told);
+    }
+
+    pub(crate) fn step(&self, step: Step) {
+        self.change(|now| now.step = step);
+    }
+
+    /// Learns of tables from pg_restore's verbose lines, and hands them on.
+    fn hearing(&self, mut on_line: OnLine) -> OnLine {
+        let progress = self.clone();
+        Box::new(move |severity, line| {
+            if let Some(table) = line
+                .split_once("processing data for table ")
+                .map(|(_, table)| table)
+            {
+                progress.change(|now| {
+                    if now.table.replace(table.trim_matches('"').to_owned()).is_some() {
+                        now.tables_done += 1;
+                    }
+                });
+            }
+            on_line(severity, line);
+        })
+    }
+}
+
+/// Copies an archive into pg_restore's stdin. A pipe that pg_restore has closed is no error: it has what it wants.
+fn pump(mut archive: impl Read, mut stdin: impl Write, progress: &Progress) -> std::io::Result<()> {
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let read = match archive.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        match stdin.write_all(&buffer[..read]) {
+            Ok(()) => progress.change(|now| now.raw_bytes += read as u64),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A `--use-list` file: dump ids in the order of the archive (`SortTocFromFile` reads the number before the semicolon).
+pub(crate) fn list_file(ids: impl IntoIterator<Item = i32>) -> Result<tempfile::NamedTempFile, Error> {
+    let writing = |error| Error::io("writing the list of what is restored", error);
+    let mut file = tempfile::NamedTempFile::new().map_err(writing)?;
+    let mut text = String::new();
+    for id in ids {
+        text.push_str(&format!("{id};\n"));
+    }
+    file.write_all(text.as_bytes()).map_err(writing)?;
+    file.flush().map_err(writing)?;
+    Ok(file)
+}
+
+/// A blocking task's result; its panic is ours.
+pub(crate) fn joined<T>(outcome: Result<T, tokio::task::JoinError>) -> Result<T, Error> {
+    outcome.map_err(|error| Error::io("a thread of the restore", std::io::Error::other(error)))
+}
