@@ -134,7 +134,7 @@ impl Crontab {
             either_day,
             schedules,
         };
-        if crontab.period().is_none() {
+        if !crontab.comes_round() {
             return Err(
                 invalid(format!("“{expression}” never comes round: no such day exists.")).hint(
                     "Choose a day of month that the chosen months have. For the last day of every month use the monthly schedule with day 31.",
@@ -180,8 +180,22 @@ impl Crontab {
         .ok()
     }
 
-    /// The longest time between two due times within nine ordinary years (two leap days at least); `None` where there are
-    /// fewer than two.
+    /// Whether any day is ever named. Every weekday comes in every month, so only dates can be impossible.
+    fn comes_round(&self) -> bool {
+        let longest_month = self
+            .months
+            .iter()
+            .map(|month| match month {
+                2 => 29,
+                4 | 6 | 9 | 11 => 30,
+                _ => 31,
+            })
+            .max();
+        self.either_day || self.days_of_month.first().copied() <= longest_month
+    }
+
+    /// The longest time between two due times within nine years that have two leap days at least; those nine years
+    /// where there are fewer than two. `None` never: an expression that was read has times.
     pub(super) fn period(&self) -> Option<SignedDuration> {
         let mut times: Vec<i64> = Vec::with_capacity(self.hours.len() * self.minutes.len());
         for hour in &self.hours {
@@ -195,9 +209,11 @@ impl Crontab {
 
         let mut date = Date::constant(2024, 1, 1);
         let end = Date::constant(2033, 1, 1);
+        let mut days = 0;
         let mut since: Option<i64> = None;
         let mut longest = None;
         while date < end {
+            days += 1;
             since = since.map(|days| days + 1);
             if self.names_day(date) {
                 longest = longest.max(since);
@@ -205,7 +221,7 @@ impl Crontab {
             }
             date = date.tomorrow().ok()?;
         }
-        let between_days = (longest? - 1) * 24 * 60 + (24 * 60 - last) + first;
+        let between_days = (longest.unwrap_or(days) - 1) * 24 * 60 + (24 * 60 - last) + first;
         Some(SignedDuration::from_mins(within_a_day.max(between_days)))
     }
 
