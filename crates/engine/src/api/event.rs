@@ -5,7 +5,7 @@ use howdah_domain::{DatabaseId, Progress, RunId, RunState};
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{LogLine, RunView, SchedulerView, Settings};
+use super::{LogLine, RunView, SchedulerView};
 
 /// What happens, as it happens. One channel carries all.
 #[derive(Debug, Clone, Serialize, TS)]
@@ -59,4 +59,6 @@ pub enum Event {
         /// A route of the window, such as `/runs/abc`.
         to: String,
     },
+    /// The listener was too slow and lost events: whatever it shows is to be asked for again.
+    Missed,
 }

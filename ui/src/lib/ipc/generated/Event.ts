@@ -55,4 +55,4 @@ step: TestStep, } | { "type": "navigate",
 /**
  * A route of the window, such as `/runs/abc`.
  */
-to: string, };
+to: string, } | { "type": "missed" };
