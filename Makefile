@@ -12,6 +12,9 @@ export PATH := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 NODE_MODULES := ui/node_modules/.package-lock.json
 DESKTOP := target/debug/howdah-desktop
 
+# `make test` says --workspace here: what it builds anyway, so that nothing is built twice.
+TYPES_OF := --package howdah-domain --package howdah-engine
+
 .PHONY: help run test check bench screenshots types icons setup setup-test programs ui deny \
 	format-check clippy test-rust test-ui test-types test-window test-edges
 
@@ -31,12 +34,13 @@ test: setup-test programs ## Run everything: format, lints, types, tests on real
 
 check: ## Run what is fast: format, lints, unit tests
 	@$(MAKE) format-check ui clippy
-	cargo nextest run --workspace --lib --bins
+	cargo nextest run --workspace --lib --bins -E 'not test(/export_bindings_/)'
 	@$(MAKE) test-ui
 
-bench: programs ## Measure speed and memory against the bundled pg_dump, and write the report
+bench: setup-test programs ui ## Measure speed and memory against the bundled pg_dump, and write the report
 	cargo build --release --package howdah-cli
 	cargo run --release --package howdah-cli --example bench
+	scripts/desktop.sh cargo nextest run --package howdah-desktop --run-ignored only --test-threads 1 --no-capture --test measure
 
 screenshots: setup-test programs ui ## Take the README's pictures, of the real window with real data
 	cargo build --package howdah-desktop --package howdah-cli
@@ -44,7 +48,8 @@ screenshots: setup-test programs ui ## Take the README's pictures, of the real w
 		cargo nextest run --package howdah-desktop --test screenshots --run-ignored only --no-capture
 
 types: ## Write the TypeScript types anew from the Rust ones
-	cargo test --quiet --package howdah-domain --package howdah-engine export_bindings
+	rm -f ui/src/lib/ipc/generated/*.ts
+	cargo test --quiet $(TYPES_OF) --lib export_bindings
 
 icons: ## Render the icons anew from their drawing
 	icons/render.sh
@@ -80,8 +85,9 @@ clippy:
 test-edges:
 	scripts/edges.sh
 
+# The tests that only write TypeScript types run in test-types.
 test-rust:
-	cargo nextest run --workspace
+	cargo nextest run --workspace -E 'not test(/export_bindings_/)'
 
 test-ui: $(NODE_MODULES)
 	cd ui && npm run --silent check && npm run --silent lint && npm run --silent test
@@ -93,4 +99,4 @@ test-types: types
 	fi
 
 test-window:
-	scripts/desktop.sh cargo nextest run --package howdah-desktop --run-ignored only --test window
+	scripts/desktop.sh cargo nextest run --package howdah-desktop --run-ignored only --test-threads 1 --test window

@@ -4,10 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 began=$SECONDS
-for part in format-check ui clippy test-edges test-types test-ui test-rust test-window; do
+for part in format-check ui clippy test-edges test-ui test-types test-rust test-window; do
     start=$SECONDS
     printf '\n── %s\n' "$part"
-    if ! make "$part"; then
+    if ! make "$part" TYPES_OF=--workspace; then
         printf '\n%s failed.\n' "$part" >&2
         exit 1
     fi
