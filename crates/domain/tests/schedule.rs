@@ -1,6 +1,6 @@
 //! When schedules are due: presets, cron, clocks put forward and back, and what holds for any schedule at any time.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 use howdah_domain::{
     FailureCode, Schedule,
