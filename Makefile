@@ -38,8 +38,8 @@ check: ## Run what is fast: format, lints, unit tests
 	@$(MAKE) test-ui
 
 bench: setup-test programs ui ## Measure speed and memory against the bundled pg_dump, and write the report
-	cargo build --release --package howdah-cli
-	cargo run --release --package howdah-cli --example bench
+	cargo run --release --package howdah-archive --example archive_speed
+	cargo bench --package howdah-cli --bench performance -- $(BENCH)
 	scripts/desktop.sh cargo nextest run --package howdah-desktop --run-ignored only --test-threads 1 --no-capture --test measure
 
 screenshots: setup-test programs ui ## Take the README's pictures, of the real window with real data
