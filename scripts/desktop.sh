@@ -23,7 +23,7 @@ if [ "${HOWDAH_DESKTOP_STAGE:-}" != inside ]; then
     chmod 711 "$root"
     mkdir -m 700 "$root/home" "$root/run"
     xvfb=
-    # shellcheck disable=SC2329 # called by the trap
+    # shellcheck disable=SC2317,SC2329 # called by the trap
     clean() {
         [ -z "$xvfb" ] || kill "$xvfb" 2>/dev/null || true
         [ -z "$xvfb" ] || wait "$xvfb" 2>/dev/null || true
@@ -51,7 +51,7 @@ fi
 # Inside the session: what a desktop has, then the command.
 unset HOWDAH_DESKTOP_STAGE
 pids=()
-# shellcheck disable=SC2329 # called by the trap
+# shellcheck disable=SC2317,SC2329 # called by the trap
 stop() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done

@@ -51,7 +51,7 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
             "${as_root[@]}" chmod 755 "$policy"
             made_policy=yes
         fi
-        # shellcheck disable=SC2329 # called by the trap
+        # shellcheck disable=SC2317,SC2329 # called by the trap
         remove_policy() { [ -z "$made_policy" ] || "${as_root[@]}" rm -f "$policy"; }
         trap remove_policy EXIT
         "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -q

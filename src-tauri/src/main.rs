@@ -3,6 +3,9 @@
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod arguments;
+mod commands;
+mod desk;
+mod events;
 mod logging;
 mod quit;
 mod shell;

@@ -1,14 +1,25 @@
 //! The one window. Closing it destroys its webview, so that what stays in the tray is small; opening makes it anew.
 
-use tauri::{AppHandle, Manager as _, Theme, WebviewUrl, WebviewWindowBuilder};
+use std::path::PathBuf;
+
+use howdah_engine::api::Theme;
+use tauri::utils::config::Color;
+use tauri::{AppHandle, Manager as _, WebviewUrl, WebviewWindowBuilder};
 
 /// The window's label: capabilities and events name it.
 pub(crate) const LABEL: &str = "main";
 
-/// Brings the window to the front, on `route` where one is given, making the window where there is none.
+/// The pages' background, light and dark, so that a window being made does not flash.
+const LIGHT: Color = Color(0xfa, 0xfa, 0xf8, 0xff);
+const DARK: Color = Color(0x13, 0x15, 0x14, 0xff);
+
+/// Where the webview keeps what it must.
+pub(crate) struct WebviewFolder(pub(crate) PathBuf);
+
+/// Brings the window to the front, making it where there is none: on `route` then, where one is given.
 ///
-/// Returns whether a new window was made. A window that is there already is not led to `route` by this function: that is
-/// the page's own work, told by an event.
+/// Returns whether a window was made. One that is there already is not led to `route` by this function: that is the
+/// page's own work, told by an event.
 pub(crate) fn show(app: &AppHandle, route: Option<&str>) -> tauri::Result<bool> {
     if let Some(window) = app.get_webview_window(LABEL) {
         window.unminimize()?;
@@ -18,14 +29,15 @@ pub(crate) fn show(app: &AppHandle, route: Option<&str>) -> tauri::Result<bool> 
     }
     // The pages are one document that routes on the path, so every route is served by it.
     let path = route.unwrap_or("/").trim_start_matches('/');
-    WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App(path.into()))
+    let window = WebviewWindowBuilder::new(app, LABEL, WebviewUrl::App(path.into()))
         .title("Howdah")
         .inner_size(1120.0, 760.0)
         .min_inner_size(720.0, 480.0)
         .center()
-        // Nothing of the pages is kept on disk: what is worth keeping, the engine keeps.
-        .incognito(false)
+        .data_directory(app.state::<WebviewFolder>().0.clone())
         .build()?;
+    let dark = matches!(window.theme(), Ok(tauri::Theme::Dark));
+    window.set_background_color(Some(if dark { DARK } else { LIGHT }))?;
     Ok(true)
 }
 
@@ -38,7 +50,11 @@ pub(crate) fn close(app: &AppHandle) {
     }
 }
 
-/// Dresses the window's frame; `None` follows the desktop.
-pub(crate) fn dress(app: &AppHandle, theme: Option<Theme>) {
-    app.set_theme(theme);
+/// Dresses the window's frame as the settings say.
+pub(crate) fn dress(app: &AppHandle, theme: Theme) {
+    app.set_theme(match theme {
+        Theme::System => None,
+        Theme::Light => Some(tauri::Theme::Light),
+        Theme::Dark => Some(tauri::Theme::Dark),
+    });
 }

@@ -1,0 +1,41 @@
+//! What the window may ask: each command is a few lines over a method of the engine of the same name. Errors cross as
+//! [`howdah_domain::Failure`].
+
+mod pages;
+mod plans;
+mod runs;
+mod servers;
+mod settings;
+mod shell;
+
+/// Every command, for the window's builder.
+pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'static {
+    tauri::generate_handler![
+        pages::overview,
+        pages::database_page,
+        pages::backup_page,
+        pages::run_page,
+        pages::list_backups,
+        pages::list_runs,
+        servers::parse_connection,
+        servers::test_connection,
+        servers::cancel_test,
+        servers::add_server,
+        servers::change_server,
+        servers::remove_server,
+        plans::propose_plan,
+        plans::next_runs,
+        plans::save_plan,
+        plans::remove_plan,
+        runs::back_up_now,
+        runs::cancel_run,
+        runs::verify_backup,
+        runs::scheduler,
+        runs::pause,
+        settings::settings_page,
+        settings::save_settings,
+        settings::unlock_keyring,
+        shell::open_folder,
+        shell::hide_window,
+    ]
+}

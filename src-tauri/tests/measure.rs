@@ -1,0 +1,111 @@
+//! What the app costs while nobody looks, and how fast it is there when somebody does. Run by `make bench`; prints figures
+//! for `docs/performance.md`, and fails where a promise is not kept.
+
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use support::app::{App, binary, family, private_dirty, ticks};
+use support::tray::Panel;
+use support::webdriver::WebDriver;
+
+/// kB of private dirty memory, all processes together, without a window.
+const MEMORY: u64 = 60_000;
+
+/// Ticks (hundredths of a second) in a minute without a window: 0.2 %.
+const TICKS: u64 = 12;
+
+fn report(what: &str, pid: u32) -> u64 {
+    let memory = private_dirty(&family(pid));
+    let total = memory.iter().map(|(_, kilobytes)| kilobytes).sum();
+    println!("{what}: {total} kB private dirty {memory:?}");
+    total
+}
+
+async fn window_is_there(there: bool) {
+    support::eventually("the window comes or goes", Duration::from_secs(20), || async {
+        let found = tokio::process::Command::new("xdotool")
+            .args(["search", "--onlyvisible", "--name", "^Howdah$"])
+            .output()
+            .await
+            .unwrap();
+        (found.stdout.is_empty() != there).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop and two minutes: make bench"]
+async fn the_tray_without_a_window_is_small_and_quiet() {
+    let home = tempfile::tempdir().unwrap();
+    let panel = Panel::start().await;
+    let mut app = App::start(home.path(), &[]);
+    window_is_there(true).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    report("with the window", app.pid());
+
+    for _ in 0..3 {
+        support::press("alt+F4").await;
+        window_is_there(false).await;
+        app.start_again().await;
+        window_is_there(true).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    support::press("alt+F4").await;
+    window_is_there(false).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let memory = report("30 s after the window closed", app.pid());
+
+    let before = ticks(&family(app.pid()));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let used = ticks(&family(app.pid())) - before;
+    println!(
+        "processor: {used} ticks of 10 ms in a minute, {:.2} %",
+        used as f64 / 60.0
+    );
+
+    panel.click("Quit").await;
+    assert!(app.ended(Duration::from_secs(15)).await.success());
+    assert!(memory <= MEMORY, "{memory} kB");
+    assert!(used <= TICKS, "{used} ticks");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make bench"]
+async fn the_window_is_painted_a_second_after_open_was_chosen() {
+    let home = tempfile::tempdir().unwrap();
+    let panel = Panel::start().await;
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", home.path() as &Path)]).await;
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        support::press("alt+F4").await;
+        window_is_there(false).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let clicked = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs_f64()
+            * 1000.0;
+        panel.click("Open Howdah").await;
+        window.turn_to_window().await;
+        let painted = support::eventually("the page is painted", Duration::from_secs(10), || async {
+            window
+                .run(
+                    "const first = performance.getEntriesByName('first-contentful-paint')[0]; \
+                     return first ? performance.timeOrigin + first.startTime : null",
+                    json!([]),
+                )
+                .await
+                .ok()?
+                .as_f64()
+        })
+        .await;
+        times.push(painted - clicked);
+    }
+    println!("from Open in the tray's menu to the first paint: {times:.0?} ms");
+    window.end().await;
+    let best = times.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(best <= 1000.0, "{times:.0?} ms");
+}

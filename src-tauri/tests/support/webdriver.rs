@@ -1,0 +1,257 @@
+//! Drives the real window over the WebDriver protocol (W3C Recommendation "WebDriver"), through tauri-driver and
+//! WebKitWebDriver. Knows nothing of what the pages show.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+/// How long a page may take to show what is asked for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The key under which an element's reference travels (WebDriver, section "Elements").
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A session with the app's window.
+pub(crate) struct WebDriver {
+    http: reqwest::Client,
+    session: String,
+    driver: Child,
+}
+
+/// An element on the page.
+#[derive(Debug, Clone)]
+pub(crate) struct Element(String);
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+impl WebDriver {
+    /// Starts the app under the driver, with `arguments` and in an environment with `variables` added.
+    pub(crate) async fn start(binary: &Path, arguments: &[&str], variables: &[(&str, &Path)]) -> Self {
+        let (port, native) = (free_port(), free_port());
+        let mut command = Command::new("tauri-driver");
+        command
+            .args(["--port", &port.to_string(), "--native-port", &native.to_string()])
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        let driver = command
+            .spawn()
+            .expect("tauri-driver is installed (make setup-test)");
+        let http = reqwest::Client::new();
+        let root = format!("http://127.0.0.1:{port}");
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "wry",
+            "tauri:options": { "application": binary, "args": arguments },
+        } } });
+        let start = Instant::now();
+        let answer = loop {
+            match http.post(format!("{root}/session")).json(&wanted).send().await {
+                Ok(answer) => break answer.json::<Value>().await.expect("the driver answers JSON"),
+                Err(error) => {
+                    assert!(
+                        start.elapsed() < PATIENCE,
+                        "tauri-driver does not answer: {error}"
+                    );
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        };
+        let id = answer["value"]["sessionId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no session: {answer}"));
+        Self {
+            session: format!("{root}/session/{id}"),
+            http,
+            driver,
+        }
+    }
+
+    async fn send(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value, Value> {
+        let mut request = self.http.request(method, format!("{}{path}", self.session));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.map_err(|error| json!(error.to_string()))?;
+        let good = answer.status().is_success();
+        let mut body: Value = answer.json().await.map_err(|error| json!(error.to_string()))?;
+        if good {
+            Ok(body["value"].take())
+        } else {
+            Err(body["value"].take())
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, Value> {
+        self.send(reqwest::Method::GET, path, None).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Result<Value, Value> {
+        self.send(reqwest::Method::POST, path, Some(body)).await
+    }
+
+    /// Turns to the app's window, after it was destroyed and made again: it has a new handle then.
+    pub(crate) async fn turn_to_window(&self) {
+        super::eventually("the app has a window", PATIENCE, || async {
+            let handles = self.get("/window/handles").await.ok()?;
+            let handle = handles.as_array()?.last()?.clone();
+            self.post("/window", json!({ "handle": handle })).await.ok()
+        })
+        .await;
+    }
+
+    /// Runs JavaScript in the page; what it returns is the answer.
+    pub(crate) async fn run(&self, script: &str, arguments: Value) -> Result<Value, Value> {
+        self.post("/execute/sync", json!({ "script": script, "args": arguments }))
+            .await
+    }
+
+    /// The path of the page that is shown.
+    pub(crate) async fn path(&self) -> String {
+        self.run("return location.pathname + location.hash", json!([]))
+            .await
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
+    /// All text that the page shows.
+    pub(crate) async fn page_text(&self) -> String {
+        self.run("return document.body.innerText", json!([]))
+            .await
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+
+    /// Whether an element is there and visible now.
+    pub(crate) async fn look(&self, xpath: &str) -> Option<Element> {
+        let found = self
+            .post("/elements", json!({ "using": "xpath", "value": xpath }))
+            .await
+            .ok()?;
+        for element in found.as_array()? {
+            let id = element[ELEMENT].as_str()?.to_owned();
+            if self.get(&format!("/element/{id}/displayed")).await.ok()? == json!(true) {
+                return Some(Element(id));
+            }
+        }
+        None
+    }
+
+    /// Waits for an element, given as an XPath expression.
+    pub(crate) async fn find(&self, xpath: &str) -> Element {
+        self.find_within(xpath, PATIENCE).await
+    }
+
+    /// Waits for an element, as long as `limit`; panics with what the page shows instead.
+    pub(crate) async fn find_within(&self, xpath: &str, limit: Duration) -> Element {
+        let start = Instant::now();
+        loop {
+            if let Some(element) = self.look(xpath).await {
+                return element;
+            }
+            if start.elapsed() >= limit {
+                panic!(
+                    "{xpath} is not there after {limit:?}; {} shows:\n{}",
+                    self.path().await,
+                    self.page_text().await
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the page shows a text.
+    pub(crate) async fn see(&self, text: &str) {
+        self.see_within(text, PATIENCE).await;
+    }
+
+    /// Waits until the page shows a text, as long as `limit`.
+    pub(crate) async fn see_within(&self, text: &str, limit: Duration) {
+        let start = Instant::now();
+        loop {
+            let shown = self.page_text().await;
+            if shown.contains(text) {
+                return;
+            }
+            assert!(
+                start.elapsed() < limit,
+                "{text:?} is not shown after {limit:?}, but:\n{shown}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Clicks on an element when it is there and can be clicked.
+    pub(crate) async fn click(&self, xpath: &str) {
+        let start = Instant::now();
+        loop {
+            let element = self.find(&format!("({xpath})[not(@disabled)]")).await;
+            match self
+                .post(&format!("/element/{}/click", element.0), json!({}))
+                .await
+            {
+                Ok(_) => return,
+                // It moved or was drawn anew in between.
+                Err(error) => assert!(start.elapsed() < PATIENCE, "{xpath} cannot be clicked: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Clicks on the button that says `label`.
+    pub(crate) async fn press_button(&self, label: &str) {
+        self.click(&format!("//button[normalize-space()='{label}']"))
+            .await;
+    }
+
+    /// Types into an element.
+    pub(crate) async fn type_into(&self, xpath: &str, text: &str) {
+        let element = self.find(xpath).await;
+        self.post(&format!("/element/{}/value", element.0), json!({ "text": text }))
+            .await
+            .unwrap_or_else(|error| panic!("{xpath} takes no text: {error}"));
+    }
+
+    /// Sets the window's outer size.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        self.post(
+            "/window/rect",
+            json!({ "x": 0, "y": 0, "width": width, "height": height }),
+        )
+        .await
+        .expect("the window can be resized");
+    }
+
+    /// Ends the session and the app under it.
+    pub(crate) async fn end(self) {
+        drop(self.send(reqwest::Method::DELETE, "", None).await);
+    }
+}
+
+impl Drop for WebDriver {
+    fn drop(&mut self) {
+        // Asked politely, tauri-driver ends the native driver below it too.
+        if let Some(pid) = self.driver.id() {
+            drop(std::process::Command::new("kill").arg(pid.to_string()).status());
+            for _ in 0..50 {
+                if !matches!(self.driver.try_wait(), Ok(None)) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}

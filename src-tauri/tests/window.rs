@@ -1,0 +1,293 @@
+//! The main job in the real window, on a desktop without a screen: from a pasted connection to a backup, its notification,
+//! the tray and back. Run by `make test-window`.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use howdah_testkit::Cluster;
+use support::app::{App, binary, family};
+use support::eyes::{Eyes, files_with};
+use support::notifications::Heard;
+use support::tray::Panel;
+use support::webdriver::WebDriver;
+use support::{eventually, press};
+
+/// How long a small backup may take on a machine that builds something else at the same time.
+const A_BACKUP: Duration = Duration::from_secs(90);
+
+fn home() -> PathBuf {
+    PathBuf::from(std::env::var_os("HOME").expect("scripts/desktop.sh sets HOME"))
+}
+
+/// A database with a few tables, and a role that may read them.
+async fn shop(cluster: &Cluster) -> String {
+    cluster.create_database("shop").await.unwrap();
+    cluster
+        .sql(
+            "shop",
+            "CREATE TABLE customers (id bigint PRIMARY KEY, email text NOT NULL);
+             INSERT INTO customers SELECT n, 'customer' || n || '@example.com' FROM generate_series(1, 20000) n;
+             CREATE TABLE orders (id bigint PRIMARY KEY, customer bigint REFERENCES customers, note text);
+             INSERT INTO orders SELECT n, 1 + n % 20000, repeat('order ' || n || ' ', 8) FROM generate_series(1, 50000) n;",
+        )
+        .await
+        .unwrap();
+    let password = cluster
+        .create_role("keeper", "LOGIN IN ROLE pg_read_all_data")
+        .await
+        .unwrap();
+    cluster.url_for("keeper", &password, "shop")
+}
+
+/// The manifests of finished backups below a folder.
+fn manifests(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else if entry.file_name() == "manifest.json" {
+                found.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+async fn output(program: &str, arguments: &[&str]) -> String {
+    let output = tokio::process::Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Waits until the app's window is there, or is not. It is looked for among the desktop's windows, not in the driver.
+async fn window_is_there(there: bool) {
+    eventually(
+        &format!("the window is there: {there}"),
+        Duration::from_secs(20),
+        || async {
+            let found = output("xdotool", &["search", "--onlyvisible", "--name", "^Howdah$"]).await;
+            (found.is_empty() != there).then_some(())
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_keyring_alone() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let url = shop(&cluster).await;
+    let secret = url
+        .split(':')
+        .nth(2)
+        .unwrap()
+        .split('@')
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(
+        secret.len() >= 8,
+        "a password that could stand anywhere by chance proves nothing"
+    );
+    let data_dir = home().join("data");
+    let panel = Panel::start().await;
+    let heard = Heard::start().await;
+    let eyes = Eyes::open(&secret);
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", &data_dir)]).await;
+
+    // Paste, test, accept the plan.
+    window.see("Nothing is being backed up yet").await;
+    let idle = panel.icon().await;
+    window
+        .click("(//a|//button)[contains(normalize-space(), 'Add a database')]")
+        .await;
+    window.type_into("//textarea", &url).await;
+    window.press_button("Test").await;
+    window
+        .see_within("A backup of this database would work.", Duration::from_secs(30))
+        .await;
+    window.press_button("Start, and back up now").await;
+
+    // The run ends well, and the backup is listed in the window and lies in its folder.
+    window.see_within("Done", A_BACKUP).await;
+    let folder = home().join("Howdah");
+    assert_eq!(
+        manifests(&folder).len(),
+        1,
+        "one finished backup below {}",
+        folder.display()
+    );
+    window
+        .click("//nav//a[contains(normalize-space(), 'Backups')]")
+        .await;
+    window.find("//table//tr[contains(., 'shop')]").await;
+
+    // Its notification was on the bus.
+    let told = heard.wait("the notification of the backup", Duration::from_secs(10), |one| {
+        one.summary.contains("shop") || one.body.contains("shop")
+    });
+    told.await;
+
+    // The password is in the real keyring, and was nowhere else: not in a process's arguments, not in a file.
+    let kept = output(
+        "secret-tool",
+        &["search", "--all", "--unlock", "service", "howdah"],
+    )
+    .await;
+    assert!(kept.contains(&secret), "the keyring holds the password");
+    let seen = eyes.close();
+    assert!(
+        seen.leaks.is_empty(),
+        "the password was in arguments: {:?}",
+        seen.leaks
+    );
+    for program in ["howdah-desktop", "pg_dump"] {
+        assert!(
+            seen.programs.contains(program),
+            "the eyes missed {program}: {:?}",
+            seen.programs
+        );
+    }
+    assert!(data_dir.join("howdah.sqlite").is_file() || data_dir.read_dir().unwrap().count() > 1);
+    // The keyring's own file is the one place; in this desktop it has no password of its own.
+    for folder in [
+        home(),
+        PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap()),
+    ] {
+        let (leaks, read) = files_with(&folder, &secret, &["keyrings"]);
+        assert!(leaks.is_empty(), "the password is in {leaks:?}");
+        assert!(read > 0, "nothing was read in {}", folder.display());
+    }
+
+    // Closed to the tray, it goes on: the menu starts a backup, whose end is told.
+    press("alt+F4").await;
+    window_is_there(false).await;
+    panel.click("shop").await;
+    eventually("the backup from the tray's menu", A_BACKUP, || async {
+        (manifests(&folder).len() == 2).then_some(())
+    })
+    .await;
+
+    // It comes back by the tray's menu, and by a second start.
+    panel.click("Open Howdah").await;
+    window_is_there(true).await;
+    window.turn_to_window().await;
+    window.see("backed up").await;
+    press("alt+F4").await;
+    window_is_there(false).await;
+    support::app::start_again(&data_dir).await;
+    window_is_there(true).await;
+    window.turn_to_window().await;
+    press("alt+F4").await;
+    window_is_there(false).await;
+
+    // A failure shows in the tray and is told; a click on what is told opens the run.
+    assert_eq!(panel.icon().await, idle, "all is well again");
+    cluster
+        .sql("postgres", "ALTER ROLE keeper PASSWORD 'changed behind our back'")
+        .await
+        .unwrap();
+    panel.click("shop").await;
+    let told = heard
+        .wait("the notification of the failure", A_BACKUP, |one| {
+            one.summary.to_lowercase().contains("fail")
+        })
+        .await;
+    assert!(!told.actions.is_empty(), "a click leads somewhere: {told:?}");
+    eventually("the tray shows the failure", Duration::from_secs(10), || async {
+        (panel.icon().await != idle).then_some(())
+    })
+    .await;
+    output("dunstctl", &["action", "0"]).await;
+    window_is_there(true).await;
+    window.turn_to_window().await;
+    eventually("the run's page", Duration::from_secs(20), || async {
+        window.path().await.starts_with("/runs/").then_some(())
+    })
+    .await;
+    window.see("password").await;
+
+    panel.click("Quit").await;
+    window_is_there(false).await;
+    window.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn a_hidden_start_is_brought_forward_by_a_second_start_and_quit_leaves_nothing_behind() {
+    let data = tempfile::tempdir().unwrap();
+    let panel = Panel::start().await;
+    let mut app = App::start(data.path(), &["--hidden"]);
+    eventually(
+        "the tray knows how things are",
+        Duration::from_secs(20),
+        || async {
+            panel
+                .menu()
+                .await
+                .all()
+                .iter()
+                .any(|line| line.label == "No database yet")
+                .then_some(())
+        },
+    )
+    .await;
+    window_is_there(false).await;
+    app.start_again().await;
+    window_is_there(true).await;
+
+    let below = family(app.pid());
+    assert!(below.len() > 1, "the webview has processes of its own");
+    panel.click("Quit").await;
+    assert!(app.ended(Duration::from_secs(15)).await.success());
+    eventually(
+        "every process of the app has ended",
+        Duration::from_secs(10),
+        || async {
+            below
+                .iter()
+                .all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+                .then_some(())
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn closing_the_window_ends_its_webview_and_a_signal_ends_the_app() {
+    let data = tempfile::tempdir().unwrap();
+    let _panel = Panel::start().await;
+    let mut app = App::start(data.path(), &[]);
+    let pages = || {
+        let pids = family(app.pid());
+        support::app::private_dirty(&pids)
+            .into_iter()
+            .filter(|(name, _)| name.starts_with("WebKitWeb"))
+            .count()
+    };
+    eventually("the window has a webview", Duration::from_secs(20), || async {
+        (pages() == 1).then_some(())
+    })
+    .await;
+    window_is_there(true).await;
+    press("alt+F4").await;
+    eventually("the webview has ended", Duration::from_secs(10), || async {
+        (pages() == 0).then_some(())
+    })
+    .await;
+    output("kill", &[&app.pid().to_string()]).await;
+    assert!(
+        app.ended(Duration::from_secs(15)).await.success(),
+        "a signal ends it in good order"
+    );
+}
