@@ -62,9 +62,9 @@ pub struct Compared {
     /// Whether it is as the backup has it.
     pub equal: bool,
     /// Tables compared so far, this one included.
-    pub done: usize,
+    pub done: u64,
     /// Tables in all.
-    pub total: usize,
+    pub total: u64,
 }
 
 /// What a comparison found.
@@ -72,7 +72,7 @@ pub struct Compared {
 pub struct Comparison {
     /// What differs, by kind, schema and name. Empty means equal.
     pub mismatches: Vec<Mismatch>,
-    /// Tables compared.
+    /// Tables compared, each partition counted.
     pub tables: u64,
     /// Their rows, as found.
     pub rows: u64,
@@ -101,7 +101,7 @@ pub async fn compare(
     };
     let conditions = cancelled_or(cancel, extension_conditions(first)).await?;
     let (jobs, mut remarks) = jobs(index, conditions);
-    let total = jobs.len();
+    let total = jobs.iter().map(|job| job.copies.len() as u64).sum();
     let queue = Arc::new(Mutex::new(jobs));
     let (sender, mut results) = tokio::sync::mpsc::channel::<Done>(16);
     let settings = Arc::new(index.settings.clone());
@@ -131,15 +131,14 @@ pub async fn compare(
             () = cancel.cancelled() => return Err(Error::Cancelled),
             done = results.recv(), if listening => match done {
                 Some(done) => {
-                    let done_so_far = usize::try_from(comparison.tables).unwrap_or(usize::MAX) + 1;
-                    comparison.tables += 1;
+                    comparison.tables += done.tables;
                     comparison.rows += done.rows;
                     on_table(&Compared {
                         name: done.name,
                         rows: done.rows,
                         bytes: done.bytes,
                         equal: done.mismatches.is_empty(),
-                        done: done_so_far,
+                        done: comparison.tables,
                         total,
                     });
                     comparison.mismatches.extend(done.mismatches);
@@ -202,6 +201,7 @@ struct Copy {
 
 struct Done {
     name: TableName,
+    tables: u64,
     rows: u64,
     bytes: u64,
     mismatches: Vec<Mismatch>,
@@ -292,7 +292,7 @@ async fn extension_conditions(session: &Session) -> Result<HashMap<TableName, St
         .query_typed(
             "SELECT n.nspname::text, c.relname::text, config.condition
              FROM pg_catalog.pg_extension e,
-                  pg_catalog.unnest(e.extconfig, e.extcondition) AS config(oid, condition)
+                  unnest(e.extconfig, e.extcondition) AS config(oid, condition)
              JOIN pg_catalog.pg_class c ON c.oid = config.oid
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE config.condition <> ''",
@@ -386,6 +386,7 @@ async fn run(session: &Session, job: Job) -> Result<Done, Error> {
         }]
     };
     Ok(Done {
+        tables: job.copies.len() as u64,
         name: job.name,
         rows,
         bytes,

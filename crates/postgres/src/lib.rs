@@ -22,7 +22,6 @@ pub mod rights;
 pub mod running;
 mod scope;
 pub mod selection;
-pub mod size;
 pub mod stderr;
 pub mod tls;
 pub mod verdict;

@@ -4,11 +4,12 @@
 //! quoted), the database's own encoding (pg_dump matches names in the encoding that it dumps in), and partitions (a
 //! choice of a partitioned table means its partitions too, which pg_dump understands from 16 on).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use howdah_domain::{Selection, TableName};
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use crate::Error;
 use crate::quote;
@@ -25,6 +26,9 @@ pub struct Chosen {
     pub encoding: String,
     /// pg_dump's flags: `--schema="public"` and so on.
     pub flags: Vec<OsString>,
+    /// The settings of the session that decide how values are printed and that pg_dump leaves as they are: for the
+    /// index, so that a comparison can set the same. `TimeZone`, `bytea_output`, `lc_monetary`, `xmlbinary`.
+    pub settings: BTreeMap<String, String>,
     /// What the programs of this major cannot do, as sentences.
     pub warnings: Vec<String>,
 }
@@ -38,16 +42,26 @@ impl Chosen {
     /// # Errors
     /// A statement's error ([`Error::Query`]).
     pub async fn resolve(client: &Client, selection: &Selection, client_major: u16) -> Result<Self, Error> {
-        const WHAT: &str = "reading the database's encoding";
-        let row = client
-            .query_one(
-                "SELECT pg_catalog.pg_encoding_to_char(encoding)::text FROM pg_catalog.pg_database
-                 WHERE datname = pg_catalog.current_database()",
+        let rows = client
+            .query_typed(
+                "SELECT pg_catalog.pg_encoding_to_char(encoding)::text,
+                        pg_catalog.current_setting('bytea_output'),
+                        pg_catalog.current_setting('lc_monetary'),
+                        pg_catalog.current_setting('xmlbinary')
+                 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()",
                 &[],
             )
             .await
-            .map_err(|error| Error::query(WHAT, error))?;
-        let encoding: String = row.get(0);
+            .map_err(|error| Error::query("reading the database's encoding and settings", error))?;
+        let text = |column: usize| rows.first().map_or_else(String::new, |row| row.get(column));
+        let encoding = text(0);
+        let settings = BTreeMap::from([
+            // pg_dump runs with PGTZ=UTC.
+            ("TimeZone".to_owned(), "UTC".to_owned()),
+            ("bytea_output".to_owned(), text(1)),
+            ("lc_monetary".to_owned(), text(2)),
+            ("xmlbinary".to_owned(), text(3)),
+        ]);
         let mut selection = selection.clone();
         if client_major < AND_CHILDREN {
             for tables in [
@@ -74,6 +88,7 @@ impl Chosen {
         Ok(Self {
             encoding,
             flags,
+            settings,
             warnings,
         })
     }
@@ -118,9 +133,9 @@ async fn with_children(client: &Client, tables: &[TableName]) -> Result<Vec<Tabl
     let schemas: Vec<&str> = tables.iter().map(|table| table.schema.as_str()).collect();
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let rows = client
-        .query(
+        .query_typed(
             "WITH RECURSIVE tree(oid) AS (
-                 SELECT c.oid FROM pg_catalog.unnest($1::text[], $2::text[]) AS chosen(schema, name)
+                 SELECT c.oid FROM unnest($1::text[], $2::text[]) AS chosen(schema, name)
                  JOIN pg_catalog.pg_namespace n ON n.nspname = chosen.schema
                  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = chosen.name
                  WHERE c.relkind IN ('r', 'p', 'f')
@@ -129,7 +144,7 @@ async fn with_children(client: &Client, tables: &[TableName]) -> Result<Vec<Tabl
              )
              SELECT n.nspname::text, c.relname::text FROM tree
              JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
-            &[&schemas, &names],
+            &[(&schemas, Type::TEXT_ARRAY), (&names, Type::TEXT_ARRAY)],
         )
         .await
         .map_err(|error| Error::query("looking for partitions of the chosen tables", error))?;
@@ -146,14 +161,14 @@ async fn in_encoding(client: &Client, encoding: &str, flag: String) -> Result<Os
     if flag.is_ascii() || matches!(encoding, "UTF8" | "SQL_ASCII") {
         return Ok(flag.into());
     }
-    let row = client
-        .query_one(
-            "SELECT pg_catalog.convert_to($1, $2::text::name)",
-            &[&flag, &encoding],
+    let rows = client
+        .query_typed(
+            "SELECT pg_catalog.convert_to($1, $2::pg_catalog.text::pg_catalog.name)",
+            &[(&flag, Type::TEXT), (&encoding, Type::TEXT)],
         )
         .await
         .map_err(|error| Error::query("writing the plan's names in the database's encoding", error))?;
-    os_string(row.get(0))
+    os_string(rows.first().map_or_else(Vec::new, |row| row.get(0)))
 }
 
 #[cfg(unix)]
