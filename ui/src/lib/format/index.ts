@@ -1,0 +1,4 @@
+export * from './counts';
+export * from './durations';
+export * from './numbers';
+export * from './times';

@@ -1,0 +1,59 @@
+/**
+ * Every command of the shell: what it takes and what it answers. Names and arguments are the engine's own
+ * (`crates/engine`), so a command is one line here and one in `src-tauri`.
+ */
+import type { BackupPage } from './generated/BackupPage';
+import type { BackupView } from './generated/BackupView';
+import type { ConnectionInput } from './generated/ConnectionInput';
+import type { DatabasePage } from './generated/DatabasePage';
+import type { Environment } from './generated/Environment';
+import type { Overview } from './generated/Overview';
+import type { ParsedConnection } from './generated/ParsedConnection';
+import type { Plan } from './generated/Plan';
+import type { PlanDraft } from './generated/PlanDraft';
+import type { PlanProposal } from './generated/PlanProposal';
+import type { RunPage } from './generated/RunPage';
+import type { RunView } from './generated/RunView';
+import type { ScheduleQuestion } from './generated/ScheduleQuestion';
+import type { SchedulerView } from './generated/SchedulerView';
+import type { ServerChange } from './generated/ServerChange';
+import type { ServerView } from './generated/ServerView';
+import type { Settings } from './generated/Settings';
+import type { SettingsPage } from './generated/SettingsPage';
+import type { TestReport } from './generated/TestReport';
+import type { TestRequest } from './generated/TestRequest';
+
+type None = Record<string, never>;
+
+export interface Commands {
+  overview: { args: None; answer: Overview };
+  database_page: { args: { id: string }; answer: DatabasePage };
+  backup_page: { args: { id: string }; answer: BackupPage };
+  run_page: { args: { id: string }; answer: RunPage };
+  list_backups: { args: { database_id: string | null }; answer: BackupView[] };
+  list_runs: { args: { limit: number }; answer: RunView[] };
+  settings_page: { args: None; answer: SettingsPage };
+  save_settings: { args: { settings: Settings }; answer: unknown };
+  parse_connection: { args: { text: string }; answer: ParsedConnection };
+  test_connection: { args: { request: TestRequest }; answer: TestReport };
+  cancel_test: { args: { test_id: string }; answer: unknown };
+  add_server: {
+    args: { input: ConnectionInput; name: string; environment: Environment };
+    answer: ServerView;
+  };
+  change_server: { args: { id: string; change: ServerChange }; answer: unknown };
+  remove_server: { args: { id: string }; answer: unknown };
+  propose_plan: { args: { server_id: string; database: string }; answer: PlanProposal };
+  next_runs: { args: { question: ScheduleQuestion }; answer: string[] };
+  save_plan: { args: { plan: PlanDraft }; answer: Plan };
+  remove_plan: { args: { id: string }; answer: unknown };
+  back_up_now: { args: { database_id: string }; answer: string[] };
+  cancel_run: { args: { id: string }; answer: unknown };
+  verify_backup: { args: { id: string }; answer: string };
+  scheduler: { args: None; answer: SchedulerView };
+  pause: { args: { until: string | null }; answer: unknown };
+  open_folder: { args: { path: string }; answer: unknown };
+  hide_window: { args: None; answer: unknown };
+}
+
+export type CommandName = keyof Commands;
