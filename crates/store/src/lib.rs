@@ -19,4 +19,6 @@ pub use error::{Error, Result};
 pub use keychain::{KeyringState, PassphraseFile, SecretService, SecretStore};
 pub use owner::{OwnerId, ScheduleGuard};
 pub use repair::Repair;
+/// What the functions of [`tables`] take; named here so that callers need not know SQLite.
+pub use rusqlite::Connection;
 pub use store::Store;

@@ -59,6 +59,22 @@ pub fn latest(connection: &Connection, plan_id: &PlanId) -> Result<Option<Timest
         .map(|time| time.0))
 }
 
+/// The latest due time of a plan that was claimed and is not after `until`: a clock that was wrong for a while may have
+/// claimed some in the future.
+pub fn latest_until(
+    connection: &Connection,
+    plan_id: &PlanId,
+    until: Timestamp,
+) -> Result<Option<Timestamp>> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT due_at FROM occurrences WHERE plan_id = ?1 AND due_at <= ?2 ORDER BY due_at DESC LIMIT 1",
+        )?
+        .query_row((Id(plan_id), Time(until)), |row| row.get::<_, Time>(0))
+        .optional()?
+        .map(|time| time.0))
+}
+
 /// Whether a due time of a plan was claimed.
 pub fn is_claimed(connection: &Connection, plan_id: &PlanId, due_at: Timestamp) -> Result<bool> {
     Ok(connection
