@@ -1,0 +1,296 @@
+//! The command line's grammar: what can be said, and what it is called. It does nothing.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use howdah_domain::{Environment, Schedule, Selection, TableName};
+
+use crate::{schedule, table_name};
+
+/// Backs up PostgreSQL databases, and proves that they come back.
+#[derive(Debug, Parser)]
+#[command(name = "howdah", version, about, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but not proved equal.\n\
+    A password comes from the URL (seen by other users: better not), --password-stdin, PGPASSWORD, PGPASSFILE or ~/.pgpass, \
+    or is asked for."
+)]
+pub(crate) struct Arguments {
+    /// Print one JSON object on standard output, and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on standard error but warnings and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// The folder in which Howdah keeps servers, plans and runs
+    #[arg(long, global = true, value_name = "DIR", env = "HOWDAH_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Back up one database
+    Backup(Backup),
+    /// Read a backup again: every checksum, every frame, index against content
+    Verify {
+        /// The backup's folder, or its id
+        backup: String,
+    },
+    /// Restore a backup into a database, and compare each table with what was dumped
+    Restore(Restore),
+    /// List the backups in a folder
+    List {
+        /// The folder; without it, the backups that the data directory knows
+        folder: Option<PathBuf>,
+    },
+    /// Show a backup's manifest, tables, rows and sizes
+    Show {
+        /// The backup's folder, or its id
+        backup: String,
+    },
+    /// List the bundled PostgreSQL programs
+    Programs,
+    /// Start a sample server, back it up, restore it, compare; leaves nothing behind
+    Demo,
+    /// The servers that Howdah knows
+    #[command(subcommand)]
+    Server(Server),
+    /// What is backed up, when, to where
+    #[command(subcommand)]
+    Plan(Plan),
+    /// Databases, their newest backups, and what is due next
+    Status,
+    /// Run the schedule in the foreground, for a machine without a screen
+    Run,
+}
+
+/// How a server is reached.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The database: postgres://role@host:5432/database, a keyword string, or what `psql` takes; without it, from PGHOST,
+    /// PGDATABASE and the other PG variables
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Read the password from the first line of standard input
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The folder that the backup goes into
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// zstd's level: 1 is fastest, 19 smallest
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub(crate) level: Option<i32>,
+    /// Threads that compress; without it, as many as there are processors, up to four
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4))]
+    pub(crate) jobs: Option<u16>,
+    #[command(flatten)]
+    pub(crate) what: What,
+    /// Leave out roles and other globals
+    #[arg(long)]
+    pub(crate) no_globals: bool,
+}
+
+/// What of a database is dumped.
+#[derive(Debug, Args)]
+pub(crate) struct What {
+    /// Only this schema, named exactly; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schema: Vec<String>,
+    /// Not this schema; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude_schema: Vec<String>,
+    /// Only this table, as SQL writes it: shop.orders, "My schema"."My table"; repeatable
+    #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
+    pub(crate) table: Vec<TableName>,
+    /// Not this table; repeatable
+    #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
+    pub(crate) exclude_table: Vec<TableName>,
+    /// This table's definition without its rows; repeatable
+    #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
+    pub(crate) exclude_table_data: Vec<TableName>,
+    /// Take extensions along although schemas or tables were chosen (PostgreSQL 14 and later)
+    #[arg(long)]
+    pub(crate) with_extensions: bool,
+    /// Take large objects along although schemas or tables were chosen
+    #[arg(long)]
+    pub(crate) with_large_objects: bool,
+}
+
+impl What {
+    /// The same in the engine's words.
+    pub(crate) fn into_selection(self) -> Selection {
+        Selection {
+            schemas: self.schema,
+            exclude_schemas: self.exclude_schema,
+            tables: self.table,
+            exclude_tables: self.exclude_table,
+            exclude_data: self.exclude_table_data,
+            keep_extensions: self.with_extensions,
+            keep_large_objects: self.with_large_objects,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup's folder, or its id
+    pub(crate) backup: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Create the database that the URL names
+    #[arg(long)]
+    pub(crate) create: bool,
+    /// Drop what the backup holds before making it anew
+    #[arg(long, conflicts_with = "create")]
+    pub(crate) clean: bool,
+    /// Do not compare each table with what was dumped
+    #[arg(long)]
+    pub(crate) no_compare: bool,
+    /// Connections that load at once; without it, as many as there are processors, up to four
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Server {
+    /// Add a server; its password goes to the system's keyring
+    Add {
+        /// How it is reached: a URL, a keyword string, a psql line
+        url: String,
+        /// What to call it; without it, its host's name
+        #[arg(long)]
+        name: Option<String>,
+        /// What it is used for
+        #[arg(long, value_enum, default_value_t = EnvironmentName::None)]
+        environment: EnvironmentName,
+        /// Read the password from the first line of standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the servers
+    List,
+    /// Test whether a backup of a server's database would work
+    Test {
+        /// The server's name or id
+        server: String,
+    },
+    /// Forget a server, its plans and its password; backups stay where they are
+    Remove {
+        /// The server's name or id
+        server: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnvironmentName {
+    Production,
+    Staging,
+    Development,
+    None,
+}
+
+impl From<EnvironmentName> for Environment {
+    fn from(name: EnvironmentName) -> Self {
+        match name {
+            EnvironmentName::Production => Self::Production,
+            EnvironmentName::Staging => Self::Staging,
+            EnvironmentName::Development => Self::Development,
+            EnvironmentName::None => Self::None,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plan {
+    /// Add a plan for one database of a server, or for all of them
+    Add(PlanAdd),
+    /// List the plans
+    List,
+    /// Remove a plan; its backups stay where they are
+    Remove {
+        /// The plan's id
+        plan: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanAdd {
+    /// The server's name or id
+    pub(crate) server: String,
+    /// The database; without it, the one that the server was added with
+    #[arg(long, conflicts_with = "all_databases")]
+    pub(crate) database: Option<String>,
+    /// All of the server's databases, also those created later
+    #[arg(long)]
+    pub(crate) all_databases: bool,
+    /// With --all-databases: not this one; repeatable
+    #[arg(long, value_name = "NAME", requires = "all_databases")]
+    pub(crate) except: Vec<String>,
+    /// When: `hourly`, `hourly :30`, `daily 04:00`, `weekly mon,thu 04:00`, `monthly 31 04:00`, `manual`, or five fields of
+    /// cron
+    #[arg(long, value_name = "WHEN", default_value = "daily 04:00", value_parser = schedule::parse)]
+    pub(crate) schedule: Schedule,
+    /// The IANA time zone that the schedule is meant in; without it, the system's
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<String>,
+    /// The folder that backups go into; without it, the one in the settings
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) what: What,
+    /// Leave out roles and other globals
+    #[arg(long)]
+    pub(crate) no_globals: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_has_no_contradictions() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_backup_takes_a_url_a_folder_and_exact_names() {
+        let arguments = Arguments::try_parse_from([
+            "howdah",
+            "backup",
+            "--url",
+            "postgres://u@h/db",
+            "--to",
+            "/backups",
+            "--json",
+            "--table",
+            r#""My schema"."a.b""#,
+            "--exclude-schema",
+            "temp*",
+        ])
+        .unwrap();
+        assert!(arguments.json);
+        let Command::Backup(backup) = arguments.command else {
+            panic!("it is a backup");
+        };
+        let selection = backup.what.into_selection();
+        assert_eq!(
+            selection.tables,
+            [TableName {
+                schema: "My schema".into(),
+                name: "a.b".into()
+            }]
+        );
+        assert_eq!(selection.exclude_schemas, ["temp*"]);
+    }
+}

@@ -1,0 +1,119 @@
+//! `howdah plan`: what is backed up, when, to where.
+
+use std::path::absolute;
+
+use howdah_domain::{Failure, FailureCode, Plan as DomainPlan, PlanId, Scope};
+use howdah_engine::Engine;
+use howdah_engine::api::{PlanDraft, ScheduleQuestion};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::arguments::{Plan, PlanAdd};
+use crate::output::Done;
+use crate::schedule;
+
+pub(crate) async fn run(engine: &Engine, command: Plan) -> Result<Done, Failure> {
+    match command {
+        Plan::Add(arguments) => add(engine, arguments).await,
+        Plan::List => list(engine).await,
+        Plan::Remove { plan } => {
+            let plan = engine.plan(&PlanId::from_text(plan)).await?;
+            engine.remove_plan(&plan.id).await?;
+            let text = format!("Plan {} is removed. Its backups stay where they are.", plan.id);
+            Ok(Done::good(json!({ "plan": plan }), text))
+        }
+    }
+}
+
+async fn add(engine: &Engine, arguments: PlanAdd) -> Result<Done, Failure> {
+    let server = engine.find_server(&arguments.server).await?;
+    let database = arguments
+        .database
+        .unwrap_or_else(|| server.connection.database.clone());
+    let proposal = engine.propose_plan(&server.id, &database).await?;
+    let scope = if arguments.all_databases {
+        Scope::AllDatabases {
+            except: arguments.except,
+        }
+    } else {
+        Scope::Database { name: database }
+    };
+    let folder = match arguments.to {
+        Some(folder) => absolute(&folder).map_err(|error| {
+            Failure::new(FailureCode::InvalidInput, "--to is not a folder's name.").details(error.to_string())
+        })?,
+        None => proposal.folder,
+    };
+    let plan = engine
+        .save_plan(PlanDraft {
+            id: None,
+            server_id: server.id.clone(),
+            scope,
+            selection: arguments.what.into_selection(),
+            globals: !arguments.no_globals,
+            schedule: arguments.schedule,
+            time_zone: arguments.time_zone.unwrap_or(proposal.time_zone),
+            folder: folder.clone(),
+            enabled: true,
+        })
+        .await?;
+    let next = next_runs(engine, &plan)?;
+    let mut text = format!(
+        "Plan {}: {} on {}, {} ({}), into {}",
+        plan.id,
+        scope_words(&plan.scope),
+        server.name,
+        schedule::tell(&plan.schedule),
+        plan.time_zone,
+        folder.display()
+    );
+    if let Some(first) = next.first() {
+        text.push_str(&format!("\nNext: {first}"));
+    }
+    Ok(Done::good(json!({ "plan": plan, "next_runs": next }), text))
+}
+
+async fn list(engine: &Engine) -> Result<Done, Failure> {
+    let plans = engine.list_plans().await?;
+    let servers = engine.list_servers().await?;
+    let mut lines = Vec::new();
+    let mut objects: Vec<Value> = Vec::new();
+    for plan in &plans {
+        let server = servers
+            .iter()
+            .find(|server| server.id == plan.server_id)
+            .map_or("an unknown server", |server| server.name.as_str());
+        let next = next_runs(engine, plan)?;
+        lines.push(format!(
+            "{}  {} on {server}  {} ({}){}",
+            plan.id,
+            scope_words(&plan.scope),
+            schedule::tell(&plan.schedule),
+            plan.time_zone,
+            if plan.enabled { "" } else { "  disabled" }
+        ));
+        objects.push(json!({ "plan": plan, "server": server, "next_runs": next }));
+    }
+    if lines.is_empty() {
+        lines.push("No plans yet. `howdah plan add SERVER` adds one.".to_owned());
+    }
+    Ok(Done::good(json!({ "plans": objects }), lines.join("\n")))
+}
+
+fn next_runs(engine: &Engine, plan: &DomainPlan) -> Result<Vec<Timestamp>, Failure> {
+    if !plan.enabled {
+        return Ok(Vec::new());
+    }
+    engine.next_runs(&ScheduleQuestion {
+        schedule: plan.schedule.clone(),
+        time_zone: plan.time_zone.clone(),
+    })
+}
+
+fn scope_words(scope: &Scope) -> String {
+    match scope {
+        Scope::Database { name } => name.clone(),
+        Scope::AllDatabases { except } if except.is_empty() => "all databases".to_owned(),
+        Scope::AllDatabases { except } => format!("all databases but {}", except.join(", ")),
+    }
+}
