@@ -142,6 +142,7 @@ const TEXTS: &[(&str, FailureCode)] = &[
     ("due to statement timeout", FailureCode::Timeout),
     ("due to conflict with recovery", FailureCode::ConnectionLost),
     ("unsupported startup parameter", FailureCode::PoolerUnsuitable),
+    ("statement pooling", FailureCode::PoolerUnsuitable),
     ("no more connections allowed", FailureCode::TooManyConnections),
     ("too many clients already", FailureCode::TooManyConnections),
     ("connection slots are reserved", FailureCode::TooManyConnections),

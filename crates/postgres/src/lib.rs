@@ -1,6 +1,7 @@
 //! PostgreSQL servers and the bundled PostgreSQL programs.
 
 pub mod account;
+pub mod activity;
 pub mod children;
 pub mod choice;
 pub mod classify;
@@ -8,20 +9,27 @@ pub mod compare;
 pub mod connect;
 pub mod contents;
 pub mod database;
+pub mod databases;
 pub mod dump;
+pub mod environment;
 pub mod error;
 pub mod globals;
 pub mod instance;
 pub mod libpq;
 pub mod outside;
+pub mod parallel;
 pub mod parse;
+pub mod pooler;
+pub mod probe;
 pub mod programs;
 pub mod quote;
 pub mod restore;
 pub mod rights;
+pub mod role_sql;
 pub mod running;
 mod scope;
 pub mod selection;
+pub mod size;
 pub mod stderr;
 pub mod tls;
 pub mod verdict;

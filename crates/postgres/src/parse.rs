@@ -5,7 +5,7 @@
 //! warning quotes the text: parameters are named only when they are known by name.
 
 mod command;
-mod fields;
+pub(crate) mod fields;
 mod keywords;
 mod url;
 
@@ -25,8 +25,6 @@ pub struct Defaults {
     pub role: String,
     /// The database; none means the one named as the role, as libpq has it.
     pub database: Option<String>,
-    /// The password; used only with this `host`, never sent to a host that a text names.
-    pub password: Option<Secret>,
     /// TLS settings.
     pub tls: Tls,
 }
@@ -39,7 +37,6 @@ impl Default for Defaults {
             port: Connection::DEFAULT_PORT,
             role: "postgres".to_owned(),
             database: None,
-            password: None,
             tls: Tls::default(),
         }
     }

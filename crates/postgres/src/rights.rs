@@ -87,8 +87,12 @@ pub struct Facts {
     pub row_security: bool,
     /// Whether there are large objects that the dump reads.
     pub large_objects: bool,
-    /// Whether the server lets everybody read large objects (`lo_compat_privileges`).
+    /// The owners of those, the first [`LISTED`].
+    pub large_object_owners: Vec<String>,
+    /// Whether rights on large objects are passed over for this role (`lo_compat_privileges`).
     pub lo_compat_privileges: bool,
+    /// Whether the dump is of the whole database, also of schemas to come.
+    pub whole: bool,
 }
 
 impl Rights {
@@ -216,6 +220,7 @@ pub async fn check(
         facts: Facts {
             database: row.get(3),
             lo_compat_privileges: row.get(4),
+            whole: !scope.partial,
             ..Facts::default()
         },
     };
@@ -233,6 +238,7 @@ pub async fn check(
             .await?;
         if let Some(row) = rows.first() {
             rights.facts.large_objects = row.get(2);
+            rights.facts.large_object_owners = row.get::<_, Option<Vec<String>>>(3).unwrap_or_default();
         }
         if !rights.facts.lo_compat_privileges {
             rights.denied.extend(denied(DeniedKind::LargeObject, &rows));
@@ -366,8 +372,9 @@ fn large_objects(version: &ServerVersion) -> String {
     };
     format!(
         "SELECT count(*) FILTER (WHERE NOT readable),
-             (array_agg(oid::text ORDER BY oid) FILTER (WHERE NOT readable))[1:{LISTED}], count(*) > 0
-         FROM (SELECT l.oid, {readable} AS readable FROM pg_largeobject_metadata l) AS found"
+             (array_agg(oid::text ORDER BY oid) FILTER (WHERE NOT readable))[1:{LISTED}], count(*) > 0,
+             (array_agg(DISTINCT pg_get_userbyid(owner)::text))[1:{LISTED}]
+         FROM (SELECT l.oid, l.lomowner AS owner, {readable} AS readable FROM pg_largeobject_metadata l) AS found"
     )
 }
 

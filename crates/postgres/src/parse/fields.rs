@@ -223,9 +223,7 @@ impl Fields {
                 FORMS,
             ));
         }
-        let given_host = self.host()?;
-        let same_host = given_host.as_ref().is_none_or(|host| *host == defaults.host);
-        let host = given_host.unwrap_or_else(|| defaults.host.clone());
+        let host = self.host()?.unwrap_or_else(|| defaults.host.clone());
         let port = self.port()?.unwrap_or(defaults.port);
         let role = present(self.user.take()).unwrap_or_else(|| defaults.role.clone());
         let database = present(self.dbname.take())
@@ -258,9 +256,7 @@ impl Fields {
                 database,
                 tls,
             },
-            password: self
-                .password
-                .or_else(|| defaults.password.clone().filter(|_| same_host)),
+            password: self.password,
             warnings: self.warnings,
         })
     }

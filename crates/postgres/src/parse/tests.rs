@@ -233,19 +233,6 @@ fn an_error_says_what_is_wrong(#[case] text: &str, #[case] part: &str) {
     assert!(failure.hint.is_some_and(|hint| !hint.is_empty()));
 }
 
-#[test]
-fn a_default_password_goes_to_the_default_host_only() {
-    let defaults = Defaults {
-        host: "own".to_owned(),
-        password: Some(Secret::new("pw")),
-        ..Defaults::default()
-    };
-    let same = parse_connection("dbname=db", &defaults).unwrap();
-    assert!(same.password.is_some());
-    let other = parse_connection("host=elsewhere dbname=db", &defaults).unwrap();
-    assert!(other.password.is_none());
-}
-
 /// Passwords at every place where they can stand, rightly or wrongly written.
 #[rstest]
 #[case("postgres://u:Kr0kodil@h/db?x=1")]

@@ -1,0 +1,66 @@
+//! What a server holds, by name: its databases and a database's schemas.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::connect::Session;
+
+/// A database on a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    /// Whether the session's role may connect to it.
+    pub can_connect: bool,
+}
+
+/// The server's databases that allow connections and are no template, in order of their names. Those in which managed
+/// services keep their own affairs, and let nobody in, are left out.
+///
+/// # Errors
+/// As [`Session::run`].
+pub async fn list(
+    session: &Session,
+    timeout: Duration,
+    cancel: &CancellationToken,
+) -> Result<Vec<Database>, Error> {
+    let query = session.client.query_typed(
+        "SELECT d.datname::text, pg_catalog.has_database_privilege(d.oid, 'CONNECT')
+         FROM pg_catalog.pg_database d
+         WHERE d.datallowconn AND NOT d.datistemplate
+             AND d.datname NOT IN ('rdsadmin', 'cloudsqladmin', 'azure_maintenance', 'azure_sys')
+         ORDER BY d.datname::text COLLATE \"C\"",
+        &[],
+    );
+    let rows = session
+        .run("listing the databases", timeout, cancel, query)
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| Database {
+            name: row.get(0),
+            can_connect: row.get(1),
+        })
+        .collect())
+}
+
+/// The schemas of the database that the session is connected to, in order of their names, without the system's own.
+///
+/// # Errors
+/// As [`Session::run`].
+pub async fn schemas(
+    session: &Session,
+    timeout: Duration,
+    cancel: &CancellationToken,
+) -> Result<Vec<String>, Error> {
+    let query = session.client.query_typed(
+        "SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+         WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+         ORDER BY n.nspname::text COLLATE \"C\"",
+        &[],
+    );
+    let rows = session.run("listing the schemas", timeout, cancel, query).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
