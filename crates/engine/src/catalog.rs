@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::TableView;
+use crate::engine::OrFailure;
 
 /// A backup that was found.
 #[derive(Debug, Clone, Serialize)]
@@ -29,10 +30,7 @@ pub struct FoundBackup {
 /// cannot be read is listed with the reason.
 pub async fn list(folder: &Path, cancel: &CancellationToken) -> Result<Vec<FoundBackup>, Failure> {
     let destination = Folder::new(folder);
-    let entries = destination
-        .list(None, cancel)
-        .await
-        .map_err(|error| error.to_failure())?;
+    let entries = destination.list(None, cancel).await.or_failure()?;
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.path.name() == MANIFEST_FILE) {
         let file = destination.file(&entry.path);
@@ -74,7 +72,7 @@ pub async fn open(folder: &Path) -> Result<Manifest, Failure> {
         }
         Err(error) => return Err(unreadable(folder, MANIFEST_FILE, &error)),
     };
-    let manifest = Manifest::from_bytes(&bytes).map_err(|error| error.to_failure())?;
+    let manifest = Manifest::from_bytes(&bytes).or_failure()?;
     let checksum = match read(folder, CHECKSUM_FILE).await {
         Ok(checksum) => checksum,
         Err(error) => return Err(unreadable(folder, CHECKSUM_FILE, &error)),
@@ -104,7 +102,7 @@ pub async fn index(folder: &Path) -> Result<Index, Failure> {
         .map_err(|error| {
             Failure::new(FailureCode::Internal, "Reading the index failed.").details(error.to_string())
         })?
-        .map_err(|error| error.to_failure())
+        .or_failure()
 }
 
 /// The tables of an index, in the order of their names.
@@ -126,7 +124,7 @@ pub fn tables(index: &Index) -> Vec<TableView> {
 /// Where a backup lies in its destination: `<server>/<database>/<id>`, the first two as slugs.
 pub fn folder_of(server: &str, database: &str, id: &howdah_domain::BackupId) -> Result<ObjectPath, Failure> {
     use howdah_domain::slug::slug;
-    ObjectPath::new(format!("{}/{}/{id}", slug(server), slug(database))).map_err(|error| error.to_failure())
+    ObjectPath::new(format!("{}/{}/{id}", slug(server), slug(database))).or_failure()
 }
 
 async fn read(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {

@@ -1,8 +1,7 @@
-//! Decisions about runs that need no I/O: who starts, who waits and why, who is tried again, what is overdue.
+//! Decisions that need no I/O: what is tried again and when, what is overdue, which missed due time is made up for.
 
-use std::collections::HashSet;
-
-use howdah_domain::{DatabaseId, Failure, FailureCode, RunId, RunKind, WaitReason};
+use howdah_domain::{Failure, FailureCode, Schedule};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 /// Minutes after which a transient failure is tried again: after the first, the second and the third attempt.
@@ -11,86 +10,16 @@ const RETRY_MINUTES: [i64; 3] = [1, 5, 15];
 /// When a run that failed at `now` in its attempt number `attempt` (from 1) is tried again; `None` means never: the
 /// failure would be the same, or it was tried often enough.
 pub fn next_attempt(failure: &Failure, attempt: u32, now: Timestamp) -> Option<Timestamp> {
-    if !failure.is_retryable() {
+    let keyring = matches!(
+        failure.code,
+        FailureCode::KeyringLocked | FailureCode::KeyringAbsent
+    );
+    if !failure.is_retryable() && !keyring {
         return None;
     }
     let index = usize::try_from(attempt.checked_sub(1)?).ok()?;
     let minutes = RETRY_MINUTES.get(index)?;
     now.checked_add(SignedDuration::from_mins(*minutes)).ok()
-}
-
-/// Whether a run whose password could not be had waits for the keyring instead of failing.
-pub fn waits_for_keyring(failure: &Failure) -> bool {
-    matches!(
-        failure.code,
-        FailureCode::KeyringLocked | FailureCode::KeyringAbsent
-    )
-}
-
-/// A run that has not begun, as far as the decision needs it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Which run.
-    pub id: RunId,
-    /// What it does.
-    pub kind: RunKind,
-    /// What it works on.
-    pub database_id: Option<DatabaseId>,
-    /// Not before then.
-    pub not_before: Option<Timestamp>,
-    /// Whether it waits for the keyring.
-    pub needs_keyring: bool,
-}
-
-/// What is at work now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AtWork {
-    /// Databases that some run works on.
-    pub databases: HashSet<DatabaseId>,
-    /// Backups at work.
-    pub backups: usize,
-}
-
-/// What becomes of a candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// It starts now.
-    Start,
-    /// It waits.
-    Wait(WaitReason),
-}
-
-/// Decides for all candidates, oldest first. At most `limit` backups are at work at once, and one run per database.
-/// `keyring_open` lets the runs go that wait for it.
-pub fn decide(
-    candidates: &[Candidate],
-    mut at_work: AtWork,
-    limit: usize,
-    keyring_open: bool,
-    now: Timestamp,
-) -> Vec<(RunId, Decision)> {
-    let mut decisions = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        let busy = candidate
-            .database_id
-            .as_ref()
-            .is_some_and(|id| at_work.databases.contains(id));
-        let decision = if candidate.not_before.is_some_and(|time| time > now) {
-            Decision::Wait(WaitReason::Retry)
-        } else if candidate.needs_keyring && !keyring_open {
-            Decision::Wait(WaitReason::Keyring)
-        } else if busy {
-            Decision::Wait(WaitReason::DatabaseBusy)
-        } else if candidate.kind == RunKind::Backup && at_work.backups >= limit {
-            Decision::Wait(WaitReason::Slot)
-        } else {
-            at_work.databases.extend(candidate.database_id.clone());
-            at_work.backups += usize::from(candidate.kind == RunKind::Backup);
-            Decision::Start
-        };
-        decisions.push((candidate.id.clone(), decision));
-    }
-    decisions
 }
 
 /// Whether a database is overdue: no good backup within the plan's period and a half, counted from the last good one
@@ -100,23 +29,35 @@ pub fn is_overdue(since: Timestamp, period: SignedDuration, now: Timestamp) -> b
     now.duration_since(since).as_secs() > allowed
 }
 
+/// The due time to run now: the latest at or before `now` and after `handled`. Of several that were missed only the
+/// latest is made up for.
+pub fn latest_due(
+    schedule: &Schedule,
+    zone: &TimeZone,
+    handled: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let first = schedule.next_after(handled, zone).filter(|due| *due <= now)?;
+    // After a year of absence, do not walk through every minute of it: begin two periods back, if something is due there.
+    let shortcut = schedule
+        .period()
+        .and_then(|period| period.checked_mul(2))
+        .and_then(|span| now.checked_sub(span).ok())
+        .filter(|start| *start > first)
+        .and_then(|start| schedule.next_after(start, zone))
+        .filter(|due| *due <= now);
+    let mut latest = shortcut.unwrap_or(first);
+    while let Some(due) = schedule.next_after(latest, zone).filter(|due| *due <= now) {
+        latest = due;
+    }
+    Some(latest)
+}
+
 #[cfg(test)]
 mod tests {
+    use howdah_domain::schedule::TimeOfDay;
+
     use super::*;
-
-    fn id(n: u8) -> RunId {
-        RunId::from_random([n; 10])
-    }
-
-    fn candidate(n: u8, database: u8) -> Candidate {
-        Candidate {
-            id: id(n),
-            kind: RunKind::Backup,
-            database_id: Some(DatabaseId::from_random([database; 10])),
-            not_before: None,
-            needs_keyring: false,
-        }
-    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -153,64 +94,45 @@ mod tests {
     }
 
     #[test]
-    fn at_most_two_backups_run_at_once_and_the_third_waits_for_a_slot() {
-        let decisions = decide(
-            &[candidate(1, 1), candidate(2, 2), candidate(3, 3)],
-            AtWork::default(),
-            2,
-            true,
-            at(NOW),
-        );
-        assert_eq!(
-            decisions,
-            [
-                (id(1), Decision::Start),
-                (id(2), Decision::Start),
-                (id(3), Decision::Wait(WaitReason::Slot))
-            ]
-        );
-    }
-
-    #[test]
-    fn one_database_is_worked_on_by_one_run_at_a_time() {
-        let decisions = decide(
-            &[candidate(1, 1), candidate(2, 1)],
-            AtWork::default(),
-            2,
-            true,
-            at(NOW),
-        );
-        assert_eq!(decisions[1].1, Decision::Wait(WaitReason::DatabaseBusy));
-    }
-
-    #[test]
-    fn a_run_that_waits_for_its_next_attempt_takes_no_slot() {
-        let mut early = candidate(1, 1);
-        early.not_before = Some(at("2026-11-22T04:01:00Z"));
-        let decisions = decide(&[early, candidate(2, 2)], AtWork::default(), 1, true, at(NOW));
-        assert_eq!(decisions[0].1, Decision::Wait(WaitReason::Retry));
-        assert_eq!(decisions[1].1, Decision::Start);
-    }
-
-    #[test]
-    fn a_run_that_waits_for_the_keyring_starts_when_it_opens() {
-        let mut locked = candidate(1, 1);
-        locked.needs_keyring = true;
-        let one = [locked];
-        assert_eq!(
-            decide(&one, AtWork::default(), 2, false, at(NOW))[0].1,
-            Decision::Wait(WaitReason::Keyring)
-        );
-        assert_eq!(
-            decide(&one, AtWork::default(), 2, true, at(NOW))[0].1,
-            Decision::Start
-        );
-    }
-
-    #[test]
     fn a_daily_plan_is_overdue_after_a_day_and_a_half() {
         let day = SignedDuration::from_hours(24);
         assert!(!is_overdue(at("2026-11-20T16:00:00Z"), day, at(NOW)));
         assert!(is_overdue(at("2026-11-20T15:59:58Z"), day, at(NOW)));
+    }
+
+    #[test]
+    fn of_several_missed_due_times_only_the_latest_is_made_up_for() {
+        let daily = Schedule::Daily {
+            at: TimeOfDay { hour: 3, minute: 0 },
+        };
+        let zone = TimeZone::UTC;
+        assert_eq!(
+            latest_due(&daily, &zone, at("2026-11-18T03:00:00Z"), at(NOW)),
+            Some(at("2026-11-22T03:00:00Z"))
+        );
+        assert_eq!(
+            latest_due(&daily, &zone, at("2026-11-22T03:00:00Z"), at(NOW)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_year_of_missed_minutes_is_not_walked_through() {
+        let every_minute = Schedule::Cron {
+            expression: "* * * * *".to_owned(),
+        };
+        let begun = std::time::Instant::now();
+        let due = latest_due(&every_minute, &TimeZone::UTC, at("2025-11-22T04:00:00Z"), at(NOW));
+        assert_eq!(due, Some(at(NOW)));
+        assert!(begun.elapsed().as_millis() < 500, "took {:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_nothing_due() {
+        let hourly = Schedule::Hourly { minute: 0 };
+        assert_eq!(
+            latest_due(&hourly, &TimeZone::UTC, at("2026-11-22T05:00:00Z"), at(NOW)),
+            None
+        );
     }
 }

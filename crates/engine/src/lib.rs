@@ -2,7 +2,25 @@
 //! recovery at start, events. Both doors (window and command line) use it, and it knows neither.
 
 pub mod api;
+pub mod backup;
 pub mod catalog;
 pub mod decide;
+pub mod engine;
 pub mod events;
+pub mod oneoff;
+pub mod restore;
+pub mod verify;
 pub mod work;
+
+mod dispatcher;
+mod pages;
+mod plans;
+mod random;
+mod recovery;
+mod runs;
+mod scheduler;
+mod servers;
+mod settings;
+mod views;
+
+pub use engine::{Engine, Options, Role};

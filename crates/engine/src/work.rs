@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use howdah_archive::{Meter, Snapshot};
 use howdah_domain::{Phase, Progress};
 
 use crate::api::LogLevel;
@@ -87,6 +88,54 @@ impl Rate {
             rate,
             u64::try_from((now - self.begun).as_millis()).unwrap_or(u64::MAX),
         )
+    }
+}
+
+/// The figures of a meter as progress. `expected` raw bytes are what the whole is thought to have.
+pub fn progress_of(snapshot: Snapshot, expected: Option<u64>) -> Progress {
+    Progress {
+        table: snapshot
+            .table
+            .map(|table| format!("{}.{}", table.schema, table.name)),
+        tables_done: snapshot.tables_done,
+        tables_total: snapshot.tables_total,
+        rows: snapshot.rows,
+        raw_bytes: snapshot.raw_bytes,
+        raw_bytes_expected: expected.map(|expected| expected.max(snapshot.raw_bytes)),
+        stored_bytes: snapshot.stored_bytes,
+        bytes_per_second: 0,
+        elapsed_ms: 0,
+    }
+}
+
+/// Waits for `work` and tells at each tick how far `meter` is, and once more at the end.
+pub async fn tell_while<T>(
+    work: impl Future<Output = T>,
+    meter: &Meter,
+    expected: Option<u64>,
+    reporter: &dyn Reporter,
+) -> T {
+    let mut rate = Rate::new(Instant::now());
+    let mut tell = || {
+        let snapshot = meter.snapshot();
+        let (bytes_per_second, elapsed_ms) = rate.sample(Instant::now(), snapshot.raw_bytes);
+        reporter.progress(Progress {
+            bytes_per_second,
+            elapsed_ms,
+            ..progress_of(snapshot, expected)
+        });
+    };
+    let mut ticks = tokio::time::interval(TICK);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut work => {
+                tell();
+                return done;
+            }
+            _ = ticks.tick() => tell(),
+        }
     }
 }
 

@@ -74,8 +74,10 @@ pub struct CopyView {
     pub destination_name: String,
     /// The backup's folder, absolute.
     pub path: PathBuf,
-    /// Whether its manifest is there.
+    /// Whether it is there, as far as the last look showed.
     pub present: bool,
+    /// What is wrong with it.
+    pub failure: Option<Failure>,
 }
 
 /// A backup's own page.

@@ -8,7 +8,7 @@ use ts_rs::TS;
 use super::BackupView;
 
 /// A run in a list.
-#[derive(Debug, Clone, Serialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[ts(export)]
 pub struct RunView {
     /// Its id.

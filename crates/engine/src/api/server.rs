@@ -20,21 +20,6 @@ pub struct ServerView {
     pub has_password: bool,
 }
 
-/// A new server.
-#[derive(Debug, Clone, Deserialize, TS)]
-#[ts(export)]
-pub struct NewServer {
-    /// What the user calls it; empty means host name.
-    pub name: String,
-    /// How it is reached.
-    pub connection: Connection,
-    /// Its password, which goes to the keyring.
-    #[ts(type = "string | null")]
-    pub password: Option<Secret>,
-    /// What it is used for.
-    pub environment: Environment,
-}
-
 /// A change to a server. Absent fields stay.
 #[derive(Debug, Clone, Deserialize, TS)]
 #[ts(export)]

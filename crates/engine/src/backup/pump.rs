@@ -5,19 +5,18 @@
 //! waits for when it is silent is asked of a callback.
 
 use std::io::{self, Read, Write};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use howdah_archive::{EncodeOptions, Encoded, Meter, Snapshot, encode};
-use howdah_domain::{Failure, FailureCode, Progress};
+use howdah_archive::{EncodeOptions, Encoded, Meter, encode};
+use howdah_domain::{Failure, FailureCode};
 use howdah_storage::ObjectWriter;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::work::{Rate, Reporter, TICK};
+use crate::work::{Reporter, TICK, tell_while};
 
 /// Chunks between the encoder and the destination. A chunk is at most a compressed frame.
 const CHUNKS: usize = 4;
@@ -76,23 +75,17 @@ impl Pump<'_> {
             }
             Ok(writer)
         };
-        let watch = self.watch(&meter, &taking);
-        let stored = {
-            let store = pin!(store);
-            let watch = pin!(watch);
-            tokio::select! {
-                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
-                stored = store => stored,
-                stop = watch => return Err(stop),
-            }
+        let moving = tell_while(store, &meter, self.expected, self.reporter);
+        let stored = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+            stored = moving => stored,
+            stop = self.nothing_moves(&meter, &taking) => return Err(stop),
         };
         let writer = stored.map_err(Stop::Destination)?;
         // The channel closed, so the encoder is done: with everything, or with an error.
         match encoded.await {
-            Ok(Ok(encoded)) => {
-                self.reporter.progress(self.progress(&meter.snapshot(), 0, 0));
-                Ok((encoded, writer))
-            }
+            Ok(Ok(encoded)) => Ok((encoded, writer)),
             Ok(Err(howdah_archive::Error::Cancelled)) => Err(Stop::Cancelled),
             Ok(Err(error)) => Err(Stop::Encoder(error)),
             Err(_) => Err(Stop::Encoder(howdah_archive::Error::Compress {
@@ -117,25 +110,25 @@ impl Pump<'_> {
             drop(done.send(result));
         };
         // Where no thread can be started, the dropped sender is the error that the caller sees.
-        drop(std::thread::Builder::new().name("howdah-encode".to_owned()).spawn(work));
+        drop(
+            std::thread::Builder::new()
+                .name("howdah-encode".to_owned())
+                .spawn(work),
+        );
         encoded
     }
 
-    /// Tells progress, and returns only when nothing has moved for too long.
-    async fn watch(&self, meter: &Meter, taking: &AtomicBool) -> Stop {
-        let mut rate = Rate::new(Instant::now());
+    /// Returns only when nothing has moved for too long.
+    async fn nothing_moves(&self, meter: &Meter, taking: &AtomicBool) -> Stop {
         let mut moved = (Instant::now(), 0);
         let mut ticks = tokio::time::interval(TICK);
         loop {
             ticks.tick().await;
-            let now = Instant::now();
             let snapshot = meter.snapshot();
-            let (bytes_per_second, elapsed) = rate.sample(now, snapshot.raw_bytes);
-            self.reporter.progress(self.progress(&snapshot, bytes_per_second, elapsed));
             let total = snapshot.raw_bytes + snapshot.stored_bytes;
             if total != moved.1 {
-                moved = (now, total);
-            } else if now - moved.0 >= self.patience {
+                moved = (Instant::now(), total);
+            } else if moved.0.elapsed() >= self.patience {
                 return if taking.load(Ordering::Relaxed) {
                     Stop::DestinationStalled(self.patience)
                 } else {
@@ -144,37 +137,32 @@ impl Pump<'_> {
             }
         }
     }
-
-    fn progress(&self, snapshot: &Snapshot, bytes_per_second: u64, elapsed_ms: u64) -> Progress {
-        Progress {
-            table: snapshot.table.as_ref().map(|table| format!("{}.{}", table.schema, table.name)),
-            tables_done: snapshot.tables_done,
-            tables_total: snapshot.tables_total,
-            rows: snapshot.rows,
-            raw_bytes: snapshot.raw_bytes,
-            raw_bytes_expected: self.expected.map(|expected| expected.max(snapshot.raw_bytes)),
-            stored_bytes: snapshot.stored_bytes,
-            bytes_per_second,
-            elapsed_ms,
-        }
-    }
 }
 
 impl Stop {
     /// The failure as people see it, where neither pg_dump nor the server has more to say.
     pub(super) fn to_failure(&self) -> Failure {
         match self {
-            Self::Cancelled => Failure::new(FailureCode::Cancelled, "The backup was cancelled. Nothing of it was kept."),
+            Self::Cancelled => Failure::new(
+                FailureCode::Cancelled,
+                "The backup was cancelled. Nothing of it was kept.",
+            ),
             Self::Destination(error) => error.to_failure(),
             Self::Encoder(error) => error.to_failure(),
             Self::Silent(time) => Failure::new(
                 FailureCode::Stalled,
-                format!("pg_dump wrote nothing for {}, so the backup was ended.", minutes(*time)),
+                format!(
+                    "pg_dump wrote nothing for {}, so the backup was ended.",
+                    minutes(*time)
+                ),
             )
             .hint("The server may be overloaded or the connection dead. Howdah tries again."),
             Self::DestinationStalled(time) => Failure::new(
                 FailureCode::DestinationFailed,
-                format!("The destination took no bytes for {}, so the backup was ended.", minutes(*time)),
+                format!(
+                    "The destination took no bytes for {}, so the backup was ended.",
+                    minutes(*time)
+                ),
             )
             .hint("Check that the disk or share answers, then back up again."),
         }

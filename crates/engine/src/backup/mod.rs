@@ -1,0 +1,412 @@
+//! One backup, from the first connection to the manifest.
+//!
+//! The order is the promise: the ledger before the first byte; the dump, scanned to its announced end while pg_dump exits
+//! 0; globals and index; `manifest.sha256`; `manifest.json` last. Whatever ends it earlier, what was written is removed,
+//! and where even that fails the ledger's entry stays for the next start. Knows no run, no plan and no SQLite.
+
+mod files;
+mod globals;
+mod pump;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use howdah_archive::index::INDEX_FILE;
+use howdah_archive::manifest::{
+    BackupOptions, CHECKSUM_FILE, ClientInfo, DUMP_FILE, FORMAT, FileEntry, Globals, MANIFEST_FILE,
+    ServerInfo, checksum_text, restore_by_hand,
+};
+use howdah_archive::{EncodeOptions, Encoded, Index, Manifest};
+use howdah_domain::{BackupId, Clock, Connection, Failure, FailureCode, Phase, Secret, Selection};
+use howdah_postgres::connect::{APPLICATION_NAME, Session, connect};
+use howdah_postgres::dump::Dump;
+use howdah_postgres::programs::{Client, Programs};
+use howdah_postgres::running::Running;
+use howdah_postgres::selection::Chosen;
+use howdah_postgres::stderr::Severity;
+use howdah_storage::{Destination, ObjectPath};
+use tokio_util::sync::CancellationToken;
+
+use self::pump::{Pump, Stop};
+use crate::catalog::folder_of;
+use crate::engine::OrFailure;
+use crate::random;
+use crate::work::Reporter;
+
+/// How long connecting may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long pg_dump may take to exit once its output has ended.
+const EXIT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the leavings of a failed backup are tried to be removed before the next start has to.
+const CLEANUP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is to be backed up, with what, to where.
+#[derive(Clone)]
+pub struct BackupRequest {
+    /// What the user calls the server; its slug is the first folder.
+    pub server_name: String,
+    /// How to reach it, and which database.
+    pub connection: Connection,
+    /// The password.
+    pub secret: Option<Secret>,
+    /// What of the database.
+    pub selection: Selection,
+    /// Whether roles and other globals are saved too.
+    pub globals: bool,
+    /// How to encode.
+    pub encode: EncodeOptions,
+    /// How long nothing may move before the run is ended.
+    pub patience: Duration,
+    /// How long pg_dump waits for a lock.
+    pub lock_wait: Duration,
+    /// Bytes that the dump had last time.
+    pub expected_raw_bytes: Option<u64>,
+    /// Where to.
+    pub destination: Arc<dyn Destination>,
+}
+
+/// Remembers what is being written where, so that a crash leaves nothing behind.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Before the first byte.
+    async fn begin(&self, id: &BackupId, folder: &ObjectPath) -> Result<(), Failure>;
+    /// After what was written has been removed again.
+    async fn removed(&self) -> Result<(), Failure>;
+}
+
+/// A backup that is in place. The caller lists it and closes the ledger's entry in one step.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// Its folder in the destination.
+    pub folder: ObjectPath,
+    /// What it is.
+    pub manifest: Manifest,
+    /// What is where in it.
+    pub index: Index,
+    /// Bytes of all its files, the manifest and its checksum included.
+    pub stored_bytes: u64,
+}
+
+/// Makes one backup.
+///
+/// # Errors
+/// A failure with its code; nothing of the backup is left then, or the ledger still names it. Cancelled, it ends at once.
+pub async fn back_up(
+    request: &BackupRequest,
+    programs: &Programs,
+    ledger: &dyn Ledger,
+    reporter: &Arc<dyn Reporter>,
+    clock: &dyn Clock,
+    cancel: &CancellationToken,
+) -> Result<Finished, Failure> {
+    reporter.phase(Phase::Connecting);
+    let started_at = clock.now();
+    let (session, client, chosen) = prepare(request, programs, reporter, cancel).await?;
+    let server_version = session.server_version.text.clone();
+    let expected = match request.expected_raw_bytes {
+        Some(bytes) => Some(bytes),
+        None => howdah_postgres::size::table_bytes(&session.client).await.ok(),
+    };
+    let globals_readable = globals::readable(request, &session, reporter).await?;
+    // An idle connection held for hours would cost the server a slot, and a pooler's patience.
+    drop(session);
+
+    let id = BackupId::new(started_at, random::bytes());
+    let folder = folder_of(&request.server_name, &request.connection.database, &id)?;
+    ledger.begin(&id, &folder).await?;
+
+    let work = Work {
+        request,
+        client: &client,
+        chosen: &chosen,
+        reporter,
+        cancel,
+        folder: &folder,
+        expected,
+    };
+    let outcome = async {
+        let (encoded, dump_file) = work.dump().await?;
+        reporter.phase(Phase::Finishing);
+        let (globals, globals_file) = work.globals(globals_readable).await?;
+        let index_file = work.index(&encoded.index).await?;
+        let files: Vec<FileEntry> = [Some(dump_file), globals_file, Some(index_file)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let manifest = Manifest {
+            format: FORMAT,
+            id: id.clone(),
+            howdah: env!("CARGO_PKG_VERSION").to_owned(),
+            server: ServerInfo {
+                name: request.server_name.clone(),
+                version: server_version,
+            },
+            database: request.connection.database.clone(),
+            encoding: chosen.encoding.clone(),
+            collation: encoded.collation.clone(),
+            extensions: encoded.extensions.clone(),
+            started_at,
+            finished_at: clock.now(),
+            client: ClientInfo {
+                version: client.version.clone(),
+                major: client.major,
+                newer_than_server: client.newer_than_server,
+            },
+            options: BackupOptions {
+                level: request.encode.level,
+                partial: request.selection != Selection::default(),
+                selection: (request.selection != Selection::default()).then(|| request.selection.clone()),
+                globals,
+            },
+            raw_bytes: encoded.raw_bytes,
+            tables: encoded.index.tables().count() as u64,
+            rows: encoded.index.tables().map(|entry| entry.rows).sum(),
+            restore_by_hand: restore_by_hand(&files),
+            files,
+            encryption: None,
+        };
+        let manifest_bytes = work.manifest(&manifest).await?;
+        Ok(Finished {
+            folder: folder.clone(),
+            stored_bytes: manifest.stored_bytes() + manifest_bytes,
+            manifest,
+            index: encoded.index,
+        })
+    }
+    .await;
+    if outcome.is_err() {
+        clean_up(request, &folder, ledger, reporter).await;
+    }
+    outcome
+}
+
+/// Connects, checks the version, chooses the client, resolves the selection.
+async fn prepare(
+    request: &BackupRequest,
+    programs: &Programs,
+    reporter: &Arc<dyn Reporter>,
+    cancel: &CancellationToken,
+) -> Result<(Session, Client, Chosen), Failure> {
+    let secret = request.secret.as_ref();
+    let session = connect(
+        &request.connection,
+        secret,
+        APPLICATION_NAME,
+        CONNECT_TIMEOUT,
+        cancel,
+    )
+    .await
+    .or_failure()?;
+    reporter.info(format!(
+        "Connected to {}: PostgreSQL {}, {}.",
+        request.connection.display(),
+        session.server_version.text,
+        session.tls.describe()
+    ));
+    if let Some(failure) = session.server_version.unsupported() {
+        return Err(failure);
+    }
+    let client = programs.client_for(session.server_version.major).or_failure()?;
+    if client.newer_than_server {
+        reporter.warn(format!(
+            "pg_dump {} is not bundled here; pg_dump {} takes its place, as PostgreSQL supports.",
+            session.server_version.major, client.version
+        ));
+    } else {
+        reporter.info(format!("Dumping with pg_dump {}.", client.version));
+    }
+    let chosen = Chosen::resolve(&session.client, &request.selection, client.major)
+        .await
+        .or_failure()?;
+    for warning in &chosen.warnings {
+        reporter.warn(warning);
+    }
+    Ok((session, client, chosen))
+}
+
+/// Removes what a failed backup wrote. The ledger forgets it only when it is gone.
+async fn clean_up(
+    request: &BackupRequest,
+    folder: &ObjectPath,
+    ledger: &dyn Ledger,
+    reporter: &Arc<dyn Reporter>,
+) {
+    // Not the run's own token: that one may be cancelled already, and the leavings must go all the same.
+    let token = CancellationToken::new();
+    let removal = request.destination.delete_folder(folder, &token);
+    let result = match tokio::time::timeout(CLEANUP_PATIENCE, removal).await {
+        Ok(Ok(())) => ledger.removed().await,
+        Ok(Err(error)) => Err(error.to_failure()),
+        Err(_) => Err(Failure::new(
+            FailureCode::Timeout,
+            "The destination did not answer in time.",
+        )),
+    };
+    if let Err(failure) = result {
+        reporter.warn(format!(
+            "What this backup had written could not be removed yet ({}). Howdah removes it at its next start.",
+            failure.message
+        ));
+    }
+}
+
+/// What the steps of one backup share.
+struct Work<'a> {
+    request: &'a BackupRequest,
+    client: &'a Client,
+    chosen: &'a Chosen,
+    reporter: &'a Arc<dyn Reporter>,
+    cancel: &'a CancellationToken,
+    folder: &'a ObjectPath,
+    expected: Option<u64>,
+}
+
+impl Work<'_> {
+    /// Runs pg_dump through the encoder into the destination.
+    async fn dump(&self) -> Result<(Encoded, FileEntry), Failure> {
+        let path = self.folder.join(DUMP_FILE).or_failure()?;
+        let writer = self
+            .request
+            .destination
+            .create(&path, self.cancel)
+            .await
+            .or_failure()?;
+        self.reporter.phase(Phase::Dumping);
+        let mut dump = Dump {
+            client: self.client,
+            connection: &self.request.connection,
+            secret: self.request.secret.as_ref(),
+            chosen: self.chosen,
+            lock_wait: self.request.lock_wait,
+            verbose: false,
+        }
+        .spawn(log_lines(self.reporter))
+        .or_failure()?;
+        let stdout = dump
+            .take_stdout()
+            .ok_or_else(|| Failure::new(FailureCode::Internal, "pg_dump was started without an output."))?;
+        let pump = Pump {
+            encode: self.request.encode,
+            patience: self.request.patience,
+            expected: self.expected,
+            reporter: &**self.reporter,
+            cancel: self.cancel,
+        };
+        match pump.run(stdout, writer).await {
+            Ok((encoded, writer)) => {
+                self.exit_of(&mut dump).await?;
+                writer.finish(encoded.stored_bytes).await.or_failure()?;
+                let file = FileEntry::new(DUMP_FILE, encoded.stored_bytes, encoded.sha256);
+                Ok((encoded, file))
+            }
+            Err(stop) => Err(self.why(stop, &mut dump).await),
+        }
+    }
+
+    /// pg_dump's output has ended; it must now exit, and with 0.
+    async fn exit_of(&self, dump: &mut Running) -> Result<(), Failure> {
+        match tokio::time::timeout(EXIT_PATIENCE, dump.wait(self.cancel)).await {
+            Ok(Ok(_warnings)) => Ok(()),
+            Ok(Err(error)) => Err(error.to_failure()),
+            Err(_) => {
+                dump.killer().kill_group();
+                Err(Failure::new(
+                    FailureCode::Stalled,
+                    "pg_dump closed its output and then did not end.",
+                ))
+            }
+        }
+    }
+
+    /// Why the bytes stopped. pg_dump's own words come before what the scanner made of the torn archive.
+    async fn why(&self, stop: Stop, dump: &mut Running) -> Failure {
+        match stop {
+            Stop::Encoder(
+                ref error @ (howdah_archive::Error::Truncated { .. } | howdah_archive::Error::Read { .. }),
+            ) => match self.exit_of(dump).await {
+                Ok(()) => error.to_failure(),
+                Err(failure) => failure,
+            },
+            Stop::Silent(_) => {
+                let waits_for = self.what_pg_dump_waits_for().await;
+                dump.killer().kill_group();
+                let failure = stop.to_failure();
+                match waits_for {
+                    Some(words) => Failure {
+                        message: format!("{} {words}", failure.message),
+                        ..failure
+                    },
+                    None => failure,
+                }
+            }
+            _ => {
+                dump.killer().kill_group();
+                stop.to_failure()
+            }
+        }
+    }
+
+    /// Asks the server, on a connection of its own, what our pg_dump is waiting for.
+    async fn what_pg_dump_waits_for(&self) -> Option<String> {
+        let secret = self.request.secret.as_ref();
+        let session = connect(
+            &self.request.connection,
+            secret,
+            APPLICATION_NAME,
+            CONNECT_TIMEOUT,
+            self.cancel,
+        )
+        .await
+        .ok()?;
+        howdah_postgres::activity::explain(&session, self.cancel)
+            .await
+            .ok()
+    }
+
+    async fn globals(
+        &self,
+        readable: Option<globals::Readable>,
+    ) -> Result<(Globals, Option<FileEntry>), Failure> {
+        globals::save(self, readable).await
+    }
+
+    async fn index(&self, index: &Index) -> Result<FileEntry, Failure> {
+        let index = index.clone();
+        let bytes = tokio::task::spawn_blocking(move || index.to_bytes())
+            .await
+            .map_err(|error| {
+                Failure::new(FailureCode::Internal, "Writing the index failed.").details(error.to_string())
+            })?
+            .or_failure()?;
+        self.put(INDEX_FILE, bytes).await
+    }
+
+    /// The checksum, then the manifest. From then on the folder is a backup. Answers their bytes.
+    async fn manifest(&self, manifest: &Manifest) -> Result<u64, Failure> {
+        let bytes = manifest.to_bytes();
+        let checksum = checksum_text(&bytes).into_bytes();
+        let total = (bytes.len() + checksum.len()) as u64;
+        self.put(CHECKSUM_FILE, checksum).await?;
+        self.put(MANIFEST_FILE, bytes).await?;
+        Ok(total)
+    }
+
+    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {
+        files::put(&*self.request.destination, self.folder, name, bytes, self.cancel)
+            .await
+            .or_failure()
+    }
+}
+
+/// Each line that a program says goes into the log.
+pub(crate) fn log_lines(reporter: &Arc<dyn Reporter>) -> howdah_postgres::running::OnLine {
+    let reporter = Arc::clone(reporter);
+    Box::new(move |severity, line| match severity {
+        Severity::Error => reporter.error(line),
+        Severity::Warning => reporter.warn(line),
+        _ => reporter.info(line),
+    })
+}

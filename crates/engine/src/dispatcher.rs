@@ -1,0 +1,151 @@
+//! Starts runs: as many at once as the settings allow, one per database, the rest waits and says for what.
+//!
+//! What may start is decided by the store in one transaction, for all processes of the data directory together. This
+//! loop only offers it this process's runs whenever something may have changed.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use howdah_domain::{Failure, Phase, RunId, RunState, WaitReason};
+use howdah_store::KeyringState;
+use howdah_store::tables::runs::{self, Outcome, Run, Start};
+use howdah_store::tables::{databases, servers};
+use jiff::Timestamp;
+
+use crate::engine::{Engine, OrFailure};
+
+/// The loop looks again after this long, whatever happens: other processes' runs end without telling this one.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Runs until the engine ends.
+pub(crate) async fn run(engine: Engine) {
+    loop {
+        let next = match engine.start_what_can().await {
+            Ok(next) => next,
+            Err(failure) => {
+                tracing::error!(%failure, "runs could not be looked at");
+                None
+            }
+        };
+        let now = engine.0.clock.now();
+        let wait = next
+            .and_then(|at| Duration::try_from(at.duration_since(now)).ok())
+            .map_or(LOOK_AGAIN, |wait| wait.min(LOOK_AGAIN));
+        tokio::select! {
+            () = engine.0.ending.cancelled() => return,
+            () = engine.0.runs_changed.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+impl Engine {
+    /// Starts every run of this process that may start. Answers when the next one that waits for a time may.
+    async fn start_what_can(&self) -> Result<Option<Timestamp>, Failure> {
+        let mut next: Option<Timestamp> = None;
+        for run in self.runs_to_start().await? {
+            let now = self.0.clock.now();
+            if let Some(at) = run.next_attempt_at.filter(|at| *at > now) {
+                next = Some(next.map_or(at, |next| next.min(at)));
+                continue;
+            }
+            if self.0.ending.is_cancelled() {
+                break;
+            }
+            if self.keyring_is_in_the_way(&run).await? {
+                self.wait_for_keyring(&run).await?;
+                continue;
+            }
+            self.offer(&run.id).await?;
+        }
+        Ok(next)
+    }
+
+    /// This process's runs that have not begun, oldest first.
+    async fn runs_to_start(&self) -> Result<Vec<Run>, Failure> {
+        let at_work: HashSet<RunId> = self.active().keys().cloned().collect();
+        let owner = self.0.store.owner().clone();
+        let mut active = self.0.store.read(|c| runs::active(c)).await.or_failure()?;
+        active.retain(|run| {
+            run.owner == owner
+                && matches!(run.state, RunState::Queued | RunState::Waiting { .. })
+                && !at_work.contains(&run.id)
+        });
+        Ok(active)
+    }
+
+    /// Asks the store whether a run may start, and starts it.
+    async fn offer(&self, id: &RunId) -> Result<(), Failure> {
+        let parallel = self.settings().await.parallel_backups;
+        let (id, now) = (id.clone(), self.0.clock.now());
+        let before = {
+            let id = id.clone();
+            self.0
+                .store
+                .read(move |c| runs::get(c, &id))
+                .await
+                .or_failure()?
+                .map(|run| run.state)
+        };
+        let start = self
+            .0
+            .store
+            .write(move |tx| runs::try_start(tx, &id, parallel, Phase::Connecting, now))
+            .await
+            .or_failure()?;
+        match start {
+            Start::Started(run) => {
+                let engine = self.clone();
+                self.spawn(async move {
+                    engine.carry_out(run).await;
+                });
+            }
+            Start::Waits(run) if before != Some(run.state) => self.tell_run(&run),
+            Start::Waits(_) | Start::Refused(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a run needs a password that cannot be had now.
+    async fn keyring_is_in_the_way(&self, run: &Run) -> Result<bool, Failure> {
+        let Some(database_id) = run
+            .database_id
+            .clone()
+            .filter(|_| run.kind == howdah_domain::RunKind::Backup)
+        else {
+            return Ok(false);
+        };
+        let needs_password = self
+            .0
+            .store
+            .read(move |c| {
+                let Some(database) = databases::get(c, &database_id)? else {
+                    return Ok(false);
+                };
+                Ok(servers::get(c, &database.server_id)?.is_some_and(|row| row.secret_reference.is_some()))
+            })
+            .await
+            .or_failure()?;
+        Ok(needs_password && self.0.secrets.state().await != KeyringState::Open)
+    }
+
+    async fn wait_for_keyring(&self, run: &Run) -> Result<(), Failure> {
+        let waiting = RunState::Waiting {
+            reason: WaitReason::Keyring,
+        };
+        if run.state == waiting {
+            return Ok(());
+        }
+        let (id, now) = (run.id.clone(), self.0.clock.now());
+        let transition = self
+            .0
+            .store
+            .write(move |tx| runs::transition(tx, &id, |_| true, waiting, now, &Outcome::default()))
+            .await
+            .or_failure()?;
+        if let Some(run) = transition.done() {
+            self.tell_run(&run);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! The engine itself: what everything shares, how it starts, how it ends.
+//!
+//! One [`Engine`] per process and data directory. The first process to open a data directory as [`Role::Owner`] runs its
+//! schedule; others are guests, who can look, change settings and run work of their own. Every task belongs to the
+//! engine's tracker: shutdown cancels them all, waits with a deadline, and children die with their handles.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use howdah_domain::{Clock, Failure, FailureCode, RunId};
+use howdah_notify::Channel;
+use howdah_postgres::programs::Programs;
+use howdah_store::{ScheduleGuard, SecretStore, Store};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::Event;
+use crate::events::Events;
+use crate::recovery;
+
+/// Whether this process runs the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It does, unless another one already does.
+    Owner,
+    /// It leaves the schedule alone.
+    Guest,
+}
+
+/// What an engine is made of.
+pub struct Options {
+    /// The data directory; made where it is missing.
+    pub data_dir: PathBuf,
+    /// The bundled PostgreSQL programs.
+    pub programs: Programs,
+    /// Where passwords are.
+    pub secrets: Arc<dyn SecretStore>,
+    /// What tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Who is told of successes and failures.
+    pub channels: Vec<Arc<dyn Channel>>,
+    /// Whether this process runs the schedule.
+    pub role: Role,
+}
+
+/// A handle on the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Shared>);
+
+/// What all parts of the engine share.
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) programs: Programs,
+    pub(crate) secrets: Arc<dyn SecretStore>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) channels: Vec<Arc<dyn Channel>>,
+    pub(crate) events: Events,
+    /// Cancelled when the engine ends; every run's token is a child of it.
+    pub(crate) ending: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    /// A run may have become able to start.
+    pub(crate) runs_changed: Notify,
+    /// A plan or the pause changed, so the next due time may have.
+    pub(crate) schedule_changed: Notify,
+    active: Mutex<HashMap<RunId, Active>>,
+    pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
+    schedule: Mutex<Option<ScheduleGuard>>,
+}
+
+/// A run at work in this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Active {
+    pub(crate) cancel: CancellationToken,
+}
+
+impl Engine {
+    /// Opens the data directory, sets right what dead processes left, and, as the owner, begins to run the schedule.
+    ///
+    /// # Errors
+    /// The data directory cannot be used, or is a newer Howdah's.
+    pub async fn open(options: Options) -> Result<Self, Failure> {
+        let dir = options.data_dir.clone();
+        let store = tokio::task::spawn_blocking(move || Store::open(dir))
+            .await
+            .map_err(|error| internal("Opening the data directory died.", &error))?
+            .map_err(|error| error.to_failure())?;
+        let schedule = match options.role {
+            Role::Owner => store.try_own_schedule().map_err(|error| error.to_failure())?,
+            Role::Guest => None,
+        };
+        let owns = schedule.is_some();
+        let engine = Self(Arc::new(Shared {
+            store,
+            programs: options.programs,
+            secrets: options.secrets,
+            clock: options.clock,
+            channels: options.channels,
+            events: Events::new(),
+            ending: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            runs_changed: Notify::new(),
+            schedule_changed: Notify::new(),
+            active: Mutex::default(),
+            tests: Mutex::default(),
+            schedule: Mutex::new(schedule),
+        }));
+        recovery::set_right(&engine).await?;
+        engine.spawn(crate::dispatcher::run(engine.clone()));
+        if owns {
+            engine.spawn(crate::scheduler::run(engine.clone()));
+        }
+        Ok(engine)
+    }
+
+    /// Ends everything: no new work, what is at work is cancelled as *interrupted*, children are gone. Waits at most
+    /// `deadline`; what has not ended by then ends with the process, and the next start sets it right.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.0.ending.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(deadline, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("some work did not end in time; the next start sets it right");
+        }
+        lock(&self.0.schedule).take();
+    }
+
+    /// What happens from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+
+    /// Whether this process runs the schedule.
+    pub fn owns_schedule(&self) -> bool {
+        lock(&self.0.schedule).is_some()
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.0.store.dir()
+    }
+
+    /// The bundled programs.
+    pub fn programs(&self) -> &Programs {
+        &self.0.programs
+    }
+
+    /// Starts a task that the engine waits for at its end. It has to heed `ending`.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.tasks.spawn(task);
+    }
+
+    pub(crate) fn active(&self) -> MutexGuard<'_, HashMap<RunId, Active>> {
+        lock(&self.0.active)
+    }
+}
+
+/// A mutex's content, also after a panic elsewhere: what these hold is whole after every statement.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A fault of ours.
+pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureCode::Internal, what).details(error.to_string())
+}
+
+/// Turns the store's errors into failures, so that `?` needs no words.
+pub(crate) trait OrFailure<T> {
+    /// The value, or the error as people see it.
+    fn or_failure(self) -> Result<T, Failure>;
+}
+
+macro_rules! or_failure {
+    ($($error:ty),+) => {$(
+        impl<T> OrFailure<T> for Result<T, $error> {
+            fn or_failure(self) -> Result<T, Failure> {
+                self.map_err(|error| error.to_failure())
+            }
+        }
+    )+};
+}
+
+or_failure!(
+    howdah_store::Error,
+    howdah_storage::Error,
+    howdah_postgres::Error,
+    howdah_archive::Error
+);

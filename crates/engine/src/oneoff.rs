@@ -1,0 +1,289 @@
+//! Work on files and URLs without configuration, as the command line does it: recorded as runs, with the same ledger,
+//! watchdog and checks as a plan's.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use howdah_archive::{EncodeOptions, Index, Manifest, Report};
+use howdah_domain::{Connection, Failure, FailureCode, Phase, RunKind, RunState, Secret, Selection, Trigger};
+use howdah_postgres::restore::Restored;
+use howdah_storage::Folder;
+use howdah_store::tables::ledger;
+use howdah_store::tables::runs::{self, Outcome, Run, Transition};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::LogLevel;
+use crate::backup::{BackupRequest, back_up};
+use crate::engine::{Active, Engine, OrFailure};
+use crate::restore::{RestoreRequest, restore};
+use crate::runs::backup::StoreLedger;
+use crate::runs::{Recording, Subject};
+use crate::settings::absolute;
+use crate::work::Reporter;
+
+/// A backup to be made from a URL into a folder.
+#[derive(Debug, Clone)]
+pub struct OneOffBackup {
+    /// How to reach the database.
+    pub connection: Connection,
+    /// The password.
+    pub secret: Option<Secret>,
+    /// What of it.
+    pub selection: Selection,
+    /// Whether roles and other globals are saved too.
+    pub globals: bool,
+    /// Into which folder; made where it is missing.
+    pub folder: PathBuf,
+    /// How to encode.
+    pub encode: EncodeOptions,
+}
+
+/// A backup that was made.
+#[derive(Debug, Clone)]
+pub struct OneOffBackedUp {
+    /// Its folder, absolute.
+    pub path: PathBuf,
+    /// What it is.
+    pub manifest: Manifest,
+    /// What is in it.
+    pub index: Index,
+    /// Bytes of all its files.
+    pub stored_bytes: u64,
+}
+
+impl Engine {
+    /// Backs up a database by its URL. `reporter` hears what the run's log hears.
+    ///
+    /// # Errors
+    /// As a plan's backup; nothing is left of it then. Transient failures are not tried again: the caller decides.
+    pub async fn back_up_once(
+        &self,
+        wanted: &OneOffBackup,
+        reporter: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<OneOffBackedUp, Failure> {
+        let root = absolute_here(&wanted.folder)?;
+        let destination = Folder::new(&root);
+        destination.prepare(cancel).await.or_failure()?;
+        let settings = self.settings().await;
+        let server_name = wanted.connection.host.clone();
+        let request = BackupRequest {
+            server_name: if wanted.connection.is_socket() {
+                "local".to_owned()
+            } else {
+                server_name
+            },
+            connection: wanted.connection.clone(),
+            secret: wanted.secret.clone(),
+            selection: wanted.selection.clone(),
+            globals: wanted.globals,
+            encode: wanted.encode,
+            patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
+            lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
+            expected_raw_bytes: None,
+            destination: Arc::new(destination),
+        };
+        let subject = one_off(RunKind::Backup, &wanted.connection.database, &request.server_name);
+        self.as_run(subject, reporter, cancel, async |run, reporter, cancel| {
+            let ledger = StoreLedger::new(self, Some(run.id.clone()), &root);
+            let finished = back_up(
+                &request,
+                &self.0.programs,
+                &ledger,
+                &reporter,
+                &*self.0.clock,
+                &cancel,
+            )
+            .await?;
+            if let Some(number) = ledger.number() {
+                self.0
+                    .store
+                    .write(move |tx| ledger::remove(tx, number))
+                    .await
+                    .or_failure()?;
+            }
+            Ok(OneOffBackedUp {
+                path: root.join(finished.folder.as_str()),
+                manifest: finished.manifest,
+                index: finished.index,
+                stored_bytes: finished.stored_bytes,
+            })
+        })
+        .await
+    }
+
+    /// Restores a backup's folder into a URL.
+    ///
+    /// # Errors
+    /// As [`restore`].
+    pub async fn restore_once(
+        &self,
+        request: &RestoreRequest,
+        reporter: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<Restored, Failure> {
+        let subject = one_off(RunKind::Restore, &request.target.database, &request.target.host);
+        self.as_run(subject, reporter, cancel, async |_, reporter, cancel| {
+            Box::pin(restore(request, &self.0.programs, &reporter, &cancel)).await
+        })
+        .await
+    }
+
+    /// Verifies a backup's folder.
+    ///
+    /// # Errors
+    /// As [`crate::verify::verify`]; damages are in the report, and make the run a failed one.
+    pub async fn verify_once(
+        &self,
+        folder: &Path,
+        reporter: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<Report, Failure> {
+        let name = folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let subject = one_off(RunKind::Verify, &name, "");
+        let mut report = None;
+        let whole = self
+            .as_run(subject, reporter, cancel, async |_, reporter, cancel| {
+                let found = crate::verify::verify(folder, &reporter, &cancel).await?;
+                let failure = found.to_failure();
+                report = Some(found);
+                failure.map_or(Ok(()), Err)
+            })
+            .await;
+        match (report, whole) {
+            (Some(report), _) => Ok(report),
+            (None, Err(failure)) => Err(failure),
+            (None, Ok(())) => Err(Failure::new(
+                FailureCode::Internal,
+                "The verification ended without a report.",
+            )),
+        }
+    }
+
+    /// Does a piece of work as a run of this process: recorded before it begins, its log kept, its end recorded.
+    async fn as_run<T>(
+        &self,
+        subject: Subject,
+        listener: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+        work: impl AsyncFnOnce(&Run, Arc<dyn Reporter>, CancellationToken) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let new = self.new_run(subject);
+        let now = self.0.clock.now();
+        let run = self
+            .0
+            .store
+            .write(move |tx| {
+                runs::insert(tx, &new)?;
+                let working = RunState::Running {
+                    phase: Phase::Connecting,
+                };
+                runs::transition(tx, &new.id, |_| true, working, now, &Outcome::default())
+            })
+            .await
+            .or_failure()?
+            .done()
+            .ok_or_else(|| Failure::new(FailureCode::Internal, "The run could not be begun."))?;
+        let cancel = cancel.child_token();
+        let active = Active {
+            cancel: cancel.clone(),
+        };
+        self.active().insert(run.id.clone(), active);
+        self.tell_run(&run);
+        let recording = Recording::start(self, &run.id);
+        let both: Arc<dyn Reporter> = Arc::new(Both(recording.reporter(), listener));
+        let ending = self.0.ending.clone();
+        let stop = cancel.clone();
+        let _watch = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(async move {
+            ending.cancelled().await;
+            stop.cancel();
+        }));
+        let outcome = work(&run, both, cancel).await;
+        let to = match &outcome {
+            Ok(_) => RunState::Succeeded,
+            Err(failure) if failure.is_cancelled() => RunState::Cancelled,
+            Err(_) => RunState::Failed,
+        };
+        let end = Outcome {
+            failure: outcome.as_ref().err().cloned(),
+            progress: Some(recording.finish().await),
+            ..Outcome::default()
+        };
+        let (id, now) = (run.id.clone(), self.0.clock.now());
+        let ended = self
+            .0
+            .store
+            .write(move |tx| {
+                runs::transition(
+                    tx,
+                    &id,
+                    |state| matches!(state, RunState::Running { .. }),
+                    to,
+                    now,
+                    &end,
+                )
+            })
+            .await;
+        self.active().remove(&run.id);
+        match ended {
+            Ok(Transition::Done(run)) => self.tell_run(&run),
+            Ok(Transition::Refused(_)) => {}
+            Err(error) => tracing::error!(%error, "the end of a run could not be recorded"),
+        }
+        outcome
+    }
+}
+
+fn one_off(kind: RunKind, database: &str, server: &str) -> Subject {
+    Subject {
+        kind,
+        trigger: Trigger::CommandLine,
+        plan_id: None,
+        occurrence: None,
+        database_id: None,
+        database_name: database.to_owned(),
+        server_name: server.to_owned(),
+        backup_id: None,
+    }
+}
+
+/// An absolute path; one that is relative is meant from the present directory.
+fn absolute_here(folder: &Path) -> Result<PathBuf, Failure> {
+    let from_here = std::path::absolute(folder).map_err(|error| {
+        Failure::new(
+            FailureCode::InvalidInput,
+            format!("{} is not a folder.", folder.display()),
+        )
+        .details(error.to_string())
+    });
+    if folder.starts_with("~") {
+        absolute(folder)
+    } else {
+        absolute(&from_here?)
+    }
+}
+
+/// Two that hear the same.
+struct Both(Arc<dyn Reporter>, Arc<dyn Reporter>);
+
+impl Reporter for Both {
+    fn phase(&self, phase: Phase) {
+        self.0.phase(phase);
+        self.1.phase(phase);
+    }
+
+    fn log(&self, level: LogLevel, text: &str) {
+        self.0.log(level, text);
+        self.1.log(level, text);
+    }
+
+    fn progress(&self, progress: howdah_domain::Progress) {
+        self.0.progress(progress.clone());
+        self.1.progress(progress);
+    }
+}

@@ -1,0 +1,396 @@
+//! Answers for the pages of the window, each from one moment of the store.
+
+use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Plan, RunId, RunState, WaitReason};
+use howdah_store::tables::overview::{self, Standing};
+use howdah_store::tables::{backups, destinations, plans, run_logs, runs, servers};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{
+    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, KeyringState,
+    Need, NeedKind, Overview, ProgramsView, RunPage, RunView, SettingsPage, StorageTotals,
+};
+use crate::decide::is_overdue;
+use crate::engine::{Engine, OrFailure};
+use crate::plans::{PREVIEW, covers, system_zone};
+use crate::{catalog, scheduler, views};
+
+/// Lines of a log that a page shows.
+const LOG_LINES: u32 = 2_000;
+
+impl Engine {
+    /// The first page.
+    pub async fn overview(&self) -> Result<Overview, Failure> {
+        let (standings, plans, recent, totals) = self
+            .0
+            .store
+            .read(|c| {
+                Ok((
+                    overview::standings(c)?,
+                    plans::list(c)?,
+                    runs::ended(c, 10)?,
+                    backups::totals(c)?,
+                ))
+            })
+            .await
+            .or_failure()?;
+        let now = self.0.clock.now();
+        let databases: Vec<DatabaseSummary> = standings
+            .iter()
+            .map(|standing| summary(standing, &plans, now))
+            .collect();
+        let active_runs: Vec<RunView> = standings
+            .iter()
+            .flat_map(|standing| &standing.active_runs)
+            .map(views::run)
+            .collect();
+        let mut needs: Vec<Need> = databases
+            .iter()
+            .filter_map(|database| need(database, now))
+            .collect();
+        needs.extend(self.keyring_need(&active_runs).await);
+        needs.sort_by_key(|need| need.kind);
+        Ok(Overview {
+            needs,
+            databases,
+            active_runs,
+            recent_runs: recent.iter().map(views::run).collect(),
+            storage: StorageTotals {
+                backups: totals.backups,
+                bytes: totals.bytes,
+                destinations: u32::try_from(totals.destinations).unwrap_or(u32::MAX),
+            },
+            scheduler: self.scheduler().await?,
+        })
+    }
+
+    /// The keyring needs somebody while a run waits for it.
+    async fn keyring_need(&self, active: &[RunView]) -> Option<Need> {
+        let waits = |run: &&RunView| {
+            run.state
+                == RunState::Waiting {
+                    reason: WaitReason::Keyring,
+                }
+        };
+        let run = active.iter().find(waits)?;
+        let failure = match self.keyring().await {
+            KeyringState::Open => return None,
+            KeyringState::Locked => howdah_store::Error::KeyringLocked.to_failure(),
+            KeyringState::Absent => howdah_store::Error::KeyringAbsent(String::new()).to_failure(),
+        };
+        Some(Need {
+            kind: NeedKind::Keyring,
+            database_id: run.database_id.clone(),
+            database_name: Some(run.database_name.clone()),
+            run_id: Some(run.id.clone()),
+            failure: Some(failure),
+            since: Some(run.queued_at),
+        })
+    }
+
+    /// A database's own page.
+    pub async fn database_page(&self, id: &DatabaseId) -> Result<DatabasePage, Failure> {
+        let wanted = id.clone();
+        let (standing, plans, server, backups, runs) = self
+            .0
+            .store
+            .read(move |c| {
+                let standing = overview::standings(c)?
+                    .into_iter()
+                    .find(|standing| standing.database.id == wanted);
+                let server = match &standing {
+                    Some(standing) => servers::get(c, &standing.server.id)?,
+                    None => None,
+                };
+                Ok((
+                    standing,
+                    plans::list(c)?,
+                    server,
+                    backups::list(c, Some(&wanted), 200)?,
+                    runs::of_database(c, &wanted, 50)?,
+                ))
+            })
+            .await
+            .or_failure()?;
+        let (Some(standing), Some(server)) = (standing, server) else {
+            return Err(Failure::new(
+                FailureCode::NotFound,
+                "Howdah does not look after this database any more.",
+            ));
+        };
+        let now = self.0.clock.now();
+        let database = summary(&standing, &plans, now);
+        let next_runs = match &database.plan {
+            Some(plan) if plan.enabled => {
+                scheduler::next_due(&plan.schedule, &plan.time_zone, now, PREVIEW).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        };
+        Ok(DatabasePage {
+            database,
+            server: crate::servers::view(&server),
+            next_runs,
+            backups: backups.iter().map(views::backup).collect(),
+            runs: runs.iter().map(views::run).collect(),
+        })
+    }
+
+    /// A backup's own page: what the catalogue knows, and its tables from the index of a copy that can be read.
+    pub async fn backup_page(&self, id: &BackupId) -> Result<BackupPage, Failure> {
+        let backup = views::backup(&self.known_backup(id).await?);
+        let mut page = BackupPage {
+            tables: Vec::new(),
+            failure: None,
+            restore_by_hand: String::new(),
+            encoding: String::new(),
+            extensions: Vec::new(),
+            backup,
+        };
+        for copy in &page.backup.copies {
+            match read_copy(&copy.path).await {
+                Ok((manifest, tables)) => {
+                    page.tables = tables;
+                    page.failure = None;
+                    page.restore_by_hand = manifest.restore_by_hand;
+                    page.encoding = manifest.encoding;
+                    page.extensions = manifest.extensions;
+                    break;
+                }
+                Err(failure) => page.failure = Some(failure),
+            }
+        }
+        Ok(page)
+    }
+
+    /// A run's own page.
+    pub async fn run_page(&self, id: &RunId) -> Result<RunPage, Failure> {
+        let wanted = id.clone();
+        let (run, log, backup, earlier) = self
+            .0
+            .store
+            .read(move |c| {
+                let Some(run) = runs::get(c, &wanted)? else {
+                    return Ok((None, run_logs::LogTail::default(), None, Vec::new()));
+                };
+                let log = run_logs::last(c, &wanted, LOG_LINES)?;
+                let backup = match &run.backup_id {
+                    Some(id) => backups::get(c, id)?,
+                    None => None,
+                };
+                let before = backup.as_ref().map_or(run.queued_at, |backup| backup.started_at);
+                let earlier = match &run.database_id {
+                    Some(id) => backups::good_before(c, id, before, 5)?,
+                    None => Vec::new(),
+                };
+                Ok((Some(run), log, backup, earlier))
+            })
+            .await
+            .or_failure()?;
+        let run = run.ok_or_else(|| Failure::new(FailureCode::NotFound, "There is no such run."))?;
+        Ok(RunPage {
+            run: views::run(&run),
+            log: log.lines.into_iter().map(views::log_line).collect(),
+            log_shortened: log.shortened,
+            backup: backup.as_ref().map(views::backup),
+            earlier: earlier.iter().map(views::backup).collect(),
+        })
+    }
+
+    /// Backups of one database or of all, newest first; at most 1,000.
+    pub async fn list_backups(&self, database_id: Option<DatabaseId>) -> Result<Vec<BackupView>, Failure> {
+        let rows = self
+            .0
+            .store
+            .read(move |c| backups::list(c, database_id.as_ref(), 1_000))
+            .await
+            .or_failure()?;
+        Ok(rows.iter().map(views::backup).collect())
+    }
+
+    /// The newest runs, newest first; at most 1,000.
+    pub async fn list_runs(&self, limit: u32) -> Result<Vec<RunView>, Failure> {
+        let rows = self
+            .0
+            .store
+            .read(move |c| runs::list(c, limit.min(1_000)))
+            .await
+            .or_failure()?;
+        Ok(rows.iter().map(views::run).collect())
+    }
+
+    /// The settings page.
+    pub async fn settings_page(&self) -> Result<SettingsPage, Failure> {
+        Ok(SettingsPage {
+            settings: self.settings().await,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_dir: self.data_dir().to_owned(),
+            programs: self.programs_view(),
+            keyring: self.keyring().await,
+            time_zone: system_zone(),
+            time_zones: jiff::tz::db().available().map(|name| name.to_string()).collect(),
+            destinations: self.list_destinations().await?,
+            servers: self.list_servers().await?,
+        })
+    }
+
+    /// The destinations and what they hold.
+    pub async fn list_destinations(&self) -> Result<Vec<DestinationView>, Failure> {
+        let (destinations, usage) = self
+            .0
+            .store
+            .read(|c| Ok((destinations::list(c)?, destinations::usage(c)?)))
+            .await
+            .or_failure()?;
+        let mut views = Vec::with_capacity(destinations.len());
+        for destination in destinations {
+            let usage = usage.iter().find(|usage| usage.destination_id == destination.id);
+            views.push(DestinationView {
+                free_bytes: free_bytes(&destination.root).await,
+                id: destination.id,
+                name: destination.name,
+                folder: destination.root,
+                backups: usage.map_or(0, |usage| usage.backups),
+                bytes: usage.map_or(0, |usage| usage.bytes),
+            });
+        }
+        Ok(views)
+    }
+
+    fn programs_view(&self) -> Vec<ProgramsView> {
+        let listed = self.0.programs.all();
+        let mut majors: Vec<u16> = listed.iter().map(|program| program.major).collect();
+        majors.dedup();
+        let version = |major: u16, name: &str| {
+            listed
+                .iter()
+                .find(|program| program.major == major && program.name == name)
+                .map(|program| program.version.clone())
+        };
+        majors
+            .into_iter()
+            .map(|major| ProgramsView {
+                major,
+                client_version: version(major, "pg_dump"),
+                server_version: version(major, "postgres"),
+                path: self.0.programs.root().join(major.to_string()),
+            })
+            .collect()
+    }
+}
+
+async fn read_copy(
+    path: &std::path::Path,
+) -> Result<(howdah_archive::Manifest, Vec<crate::api::TableView>), Failure> {
+    let manifest = catalog::open(path).await?;
+    let index = catalog::index(path).await?;
+    Ok((manifest, catalog::tables(&index)))
+}
+
+/// Bytes free in a folder; none where it does not answer within a moment (a share that is away).
+async fn free_bytes(root: &std::path::Path) -> Option<u64> {
+    use howdah_storage::{Destination as _, Folder};
+    let cancel = CancellationToken::new();
+    let folder = Folder::new(root);
+    tokio::time::timeout(std::time::Duration::from_secs(2), folder.free_space(&cancel))
+        .await
+        .ok()?
+        .ok()?
+}
+
+/// A database as lists show it.
+fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSummary {
+    // A plan of its own goes before one that covers the whole server.
+    let plan = plans
+        .iter()
+        .filter(|plan| covers(plan, &standing.database))
+        .min_by_key(|plan| matches!(plan.scope, howdah_domain::Scope::AllDatabases { .. }));
+    let next_run = plan
+        .filter(|plan| plan.enabled && standing.database.vanished_at.is_none())
+        .and_then(|plan| {
+            let zone = scheduler::zone(plan)?;
+            plan.schedule.next_after(now, &zone)
+        });
+    DatabaseSummary {
+        id: standing.database.id.clone(),
+        name: standing.database.name.clone(),
+        server_id: standing.server.id.clone(),
+        server_name: standing.server.name.clone(),
+        environment: standing
+            .database
+            .environment
+            .unwrap_or(standing.server.environment),
+        status: status(standing, plan, now),
+        last_backup: standing.last_backup.as_ref().map(views::backup),
+        last_run: standing.last_run.as_ref().map(views::run),
+        active_run: standing.active_runs.first().map(views::run),
+        next_run,
+        plan: plan.cloned(),
+        sizes: standing.sizes.clone(),
+    }
+}
+
+/// A database's state in one word; the gravest that is true, but work under way comes first.
+fn status(standing: &Standing, plan: Option<&Plan>, now: Timestamp) -> DatabaseStatus {
+    let at_work = |run: &&runs::Run| matches!(run.state, RunState::Running { .. });
+    if standing.active_runs.iter().any(|run| at_work(&run)) {
+        return DatabaseStatus::Running;
+    }
+    if !standing.active_runs.is_empty() {
+        return DatabaseStatus::Waiting;
+    }
+    if standing.database.vanished_at.is_some() {
+        return DatabaseStatus::Vanished;
+    }
+    let Some(plan) = plan.filter(|plan| plan.enabled) else {
+        return DatabaseStatus::Paused;
+    };
+    let newest = standing.last_run.as_ref().map(|run| run.state);
+    if matches!(newest, Some(RunState::Failed | RunState::Interrupted)) {
+        return DatabaseStatus::Failed;
+    }
+    let since = standing
+        .last_backup
+        .as_ref()
+        .map_or(plan.created_at, |backup| backup.finished_at);
+    if plan
+        .schedule
+        .period()
+        .is_some_and(|period| is_overdue(since, period, now))
+    {
+        return DatabaseStatus::Overdue;
+    }
+    if standing.last_backup.is_none() {
+        DatabaseStatus::Never
+    } else {
+        DatabaseStatus::Good
+    }
+}
+
+/// What a database needs from somebody.
+fn need(database: &DatabaseSummary, now: Timestamp) -> Option<Need> {
+    let last_run = database.last_run.as_ref();
+    let last_backup = database.last_backup.as_ref().map(|backup| backup.finished_at);
+    let (kind, since) = match database.status {
+        DatabaseStatus::Failed => (NeedKind::BackupFailed, last_run.and_then(|run| run.finished_at)),
+        DatabaseStatus::Overdue => (NeedKind::Overdue, last_backup),
+        DatabaseStatus::Vanished => (NeedKind::DatabaseVanished, None),
+        DatabaseStatus::Never => (NeedKind::NeverBackedUp, None),
+        DatabaseStatus::Paused if database.plan.is_none() => (NeedKind::NoPlan, None),
+        // A run that waits for its next attempt has failed once: the database may be overdue all the same.
+        DatabaseStatus::Waiting | DatabaseStatus::Running => {
+            let period = database.plan.as_ref()?.schedule.period()?;
+            let since = last_backup.filter(|since| is_overdue(*since, period, now))?;
+            (NeedKind::Overdue, Some(since))
+        }
+        DatabaseStatus::Good | DatabaseStatus::Paused => return None,
+    };
+    let failed = last_run.filter(|_| kind == NeedKind::BackupFailed);
+    Some(Need {
+        kind,
+        database_id: Some(database.id.clone()),
+        database_name: Some(database.name.clone()),
+        run_id: failed.map(|run| run.id.clone()),
+        failure: failed.and_then(|run| run.failure.clone()),
+        since,
+    })
+}

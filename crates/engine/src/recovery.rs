@@ -1,0 +1,155 @@
+//! What is set right at the start: runs of dead processes are *interrupted*, what they were writing is removed, what they had
+//! finished but not listed is listed, and a scheduled backup that was cut short is made once more.
+
+use howdah_archive::Manifest;
+use howdah_domain::{Failure, FailureCode, RunId, RunKind, Trigger};
+use howdah_storage::{Destination, Folder, ObjectPath};
+use howdah_store::tables::ledger::{self, LedgerEntry};
+use howdah_store::tables::runs::{self, Run};
+use howdah_store::tables::{backups, databases, destinations, plans};
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::Finished;
+use crate::catalog;
+use crate::engine::{Engine, OrFailure};
+use crate::runs::backup::listed;
+
+/// A due time whose runs were cut short this often is not tried again.
+const MOST_INTERRUPTED: usize = 3;
+
+/// Sets right what dead processes left.
+pub(crate) async fn set_right(engine: &Engine) -> Result<(), Failure> {
+    let repair = engine.0.store.repair(engine.0.clock.now()).await.or_failure()?;
+    for entry in repair.leavings {
+        engine.clear_leaving(entry).await;
+    }
+    if engine.owns_schedule() {
+        engine.make_up_for(repair.interrupted).await?;
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Removes what was begun and never finished. Where the manifest is in place the backup is whole: it is listed.
+    /// What cannot be done now (a disk that is not connected) stays in the ledger for the next start.
+    async fn clear_leaving(&self, entry: LedgerEntry) {
+        let folder = entry.root.join(&entry.path);
+        let cleared = match catalog::open(&folder).await {
+            Ok(manifest) => self.list_finished(&entry, manifest).await,
+            Err(failure) if failure.code == FailureCode::BackupNotFound => {
+                // The folder is not there; but is that because nothing was written, or because the disk is away?
+                self.remove_leaving(&entry).await
+            }
+            Err(_) => self.remove_leaving(&entry).await,
+        };
+        match cleared {
+            Ok(()) => {}
+            Err(failure) => {
+                tracing::warn!(folder = %folder.display(), %failure, "leavings could not be cleared yet")
+            }
+        }
+    }
+
+    async fn remove_leaving(&self, entry: &LedgerEntry) -> Result<(), Failure> {
+        let path = ObjectPath::new(entry.path.clone()).or_failure()?;
+        Folder::new(&entry.root)
+            .delete_folder(&path, &CancellationToken::new())
+            .await
+            .or_failure()?;
+        tracing::info!(folder = %entry.root.join(&entry.path).display(), "removed an unfinished backup");
+        let number = entry.number;
+        self.0
+            .store
+            .write(move |tx| ledger::remove(tx, number))
+            .await
+            .or_failure()
+    }
+
+    /// Lists a backup that was whole when its process died. One made by a command on a URL is of no known database, and
+    /// simply stays where it is.
+    async fn list_finished(&self, entry: &LedgerEntry, manifest: Manifest) -> Result<(), Failure> {
+        let index = catalog::index(&entry.root.join(&entry.path)).await?;
+        let checked = manifest.to_bytes().len() as u64;
+        let finished = Finished {
+            folder: ObjectPath::new(entry.path.clone()).or_failure()?,
+            stored_bytes: manifest.stored_bytes() + checked,
+            manifest,
+            index,
+        };
+        let (number, run_id, root) = (entry.number, entry.run_id.clone(), entry.root.clone());
+        self.0
+            .store
+            .write(move |tx| {
+                let run = match &run_id {
+                    Some(id) => runs::get(tx, id)?,
+                    None => None,
+                };
+                let destination = destinations::by_root(tx, &root)?;
+                if let (Some(database_id), Some(destination)) =
+                    (run.and_then(|run| run.database_id), destination)
+                    && backups::get(tx, &finished.manifest.id)?.is_none()
+                {
+                    backups::insert(tx, &listed(database_id, run_id, &finished, &destination.id))?;
+                }
+                ledger::remove(tx, number)
+            })
+            .await
+            .or_failure()
+    }
+
+    /// Backs up once more what a dead process was to back up, so that a due time is not lost because Howdah was killed in
+    /// the middle of it.
+    async fn make_up_for(&self, interrupted: Vec<RunId>) -> Result<(), Failure> {
+        for id in interrupted {
+            let again = self
+                .0
+                .store
+                .read(move |c| made_up_for(c, &id))
+                .await
+                .or_failure()?;
+            if let Some((run, plan, database)) = again {
+                let occurrence = run.occurrence_id.zip(run.due_at);
+                let new = self.backup_run(&plan, &database, &run.server_name, run.trigger, occurrence);
+                self.enqueue(vec![new]).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to back up once more for an interrupted run: where it was a plan's backup, no backup was made after all, nothing newer
+/// is under way, and its due time was not cut short too often.
+fn made_up_for(
+    c: &howdah_store::Connection,
+    id: &RunId,
+) -> howdah_store::Result<Option<(Run, howdah_domain::Plan, databases::Database)>> {
+    let Some(run) = runs::get(c, id)? else {
+        return Ok(None);
+    };
+    if run.kind != RunKind::Backup || run.trigger == Trigger::CommandLine {
+        return Ok(None);
+    }
+    let (Some(plan_id), Some(database_id)) = (run.plan_id.clone(), run.database_id.clone()) else {
+        return Ok(None);
+    };
+    let Some(plan) = plans::get(c, &plan_id)?.filter(|plan| plan.enabled) else {
+        return Ok(None);
+    };
+    let Some(database) = databases::get(c, &database_id)? else {
+        return Ok(None);
+    };
+    let listed =
+        backups::newest_good(c, &database_id)?.is_some_and(|backup| backup.run_id.as_ref() == Some(id));
+    let under_way = !runs::active_on(c, &database_id)?.is_empty();
+    let tried = match &run.occurrence_id {
+        Some(occurrence) => runs::of_occurrence(c, occurrence)?
+            .iter()
+            .filter(|run| run.database_id.as_ref() == Some(&database_id))
+            .count(),
+        None => runs::of_database(c, &database_id, 10)?
+            .iter()
+            .take_while(|run| run.state == howdah_domain::RunState::Interrupted)
+            .count(),
+    };
+    Ok((!listed && !under_way && tried < MOST_INTERRUPTED).then_some((run, plan, database)))
+}

@@ -1,0 +1,244 @@
+//! Brings a backup into a server, and compares what is there with what was dumped.
+//!
+//! The backup's own manifest and index say what it is; no plan and no configuration is asked.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use howdah_archive::decode::Decoder;
+use howdah_archive::manifest::DUMP_FILE;
+use howdah_archive::{Index, Manifest};
+use howdah_domain::{Connection, Failure, FailureCode, Phase, Progress, Secret, TableName};
+use howdah_postgres::compare::{Comparison, compare};
+use howdah_postgres::connect::{APPLICATION_NAME, Session, connect};
+use howdah_postgres::programs::{Client, Programs};
+use howdah_postgres::restore::{OnProgress, Options, Restore, Restored};
+use tokio_util::sync::CancellationToken;
+
+use crate::backup::{CONNECT_TIMEOUT, log_lines};
+use crate::catalog;
+use crate::engine::{OrFailure, internal, lock};
+use crate::work::{Rate, Reporter, TICK};
+
+/// Threads that decompress ahead of pg_restore.
+const DECODERS: usize = 2;
+
+/// What is to be restored, and where to.
+#[derive(Debug, Clone)]
+pub struct RestoreRequest {
+    /// The backup's folder.
+    pub folder: PathBuf,
+    /// The target; its database is the one restored into.
+    pub target: Connection,
+    /// The password.
+    pub secret: Option<Secret>,
+    /// What else.
+    pub options: Options,
+    /// Connections that load rows at once; 1 streams through one pg_restore.
+    pub jobs: usize,
+}
+
+/// Restores a backup. Any error of the target's is a failure that names it.
+///
+/// # Errors
+/// The backup cannot be read; the target cannot be reached, or refused something; cancelled.
+pub async fn restore(
+    request: &RestoreRequest,
+    programs: &Programs,
+    reporter: &Arc<dyn Reporter>,
+    cancel: &CancellationToken,
+) -> Result<Restored, Failure> {
+    reporter.phase(Phase::Connecting);
+    let manifest = catalog::open(&request.folder).await?;
+    let index = catalog::index(&request.folder).await?;
+    demand_tables(&index, &request.options.tables)?;
+    let client = client_for(request, &manifest, programs, cancel).await?;
+    reporter.info(format!(
+        "Restoring {} as of {} with pg_restore {}.",
+        manifest.database, manifest.started_at, client.version
+    ));
+    reporter.phase(Phase::Restoring);
+    let restore = Restore {
+        client,
+        target: request.target.clone(),
+        secret: request.secret.clone(),
+        options: request.options.clone(),
+    };
+    let on_progress = told(reporter, manifest.raw_bytes);
+    let on_line = log_lines(reporter);
+    let dump = open_dump(&request.folder).await?;
+    let restored = if request.jobs > 1 {
+        restore
+            .parallel(Arc::new(dump), &index, request.jobs, on_line, on_progress, cancel)
+            .await
+    } else {
+        let archive = Decoder::new(dump, &index, DECODERS).or_failure()?;
+        restore.stream(archive, on_line, on_progress, cancel).await
+    }
+    .or_failure()?;
+    for warning in &restored.warnings {
+        reporter.warn(warning);
+    }
+    Ok(restored)
+}
+
+/// Compares a database with the backup in `folder`: the rows and the fingerprint of every table.
+///
+/// # Errors
+/// The backup's index cannot be read; the target cannot be reached; cancelled.
+pub async fn compare_with(
+    folder: &Path,
+    target: &Connection,
+    secret: Option<&Secret>,
+    jobs: usize,
+    reporter: &Arc<dyn Reporter>,
+    cancel: &CancellationToken,
+) -> Result<Comparison, Failure> {
+    reporter.phase(Phase::Comparing);
+    let index = catalog::index(folder).await?;
+    let expected: u64 = index.tables().map(|entry| entry.data_len).sum();
+    let mut sessions = Vec::new();
+    for _ in 0..jobs.max(1) {
+        sessions.push(session(target, secret, cancel).await?);
+    }
+    let mut rate = Rate::new(Instant::now());
+    let (mut rows, mut bytes) = (0, 0);
+    let comparison = compare(
+        sessions,
+        &index,
+        |compared| {
+            rows += compared.rows;
+            bytes += compared.bytes;
+            let (bytes_per_second, elapsed_ms) = rate.sample(Instant::now(), bytes);
+            reporter.progress(Progress {
+                table: Some(format!("{}.{}", compared.name.schema, compared.name.name)),
+                tables_done: count(compared.done),
+                tables_total: Some(count(compared.total)),
+                rows,
+                raw_bytes: bytes,
+                raw_bytes_expected: Some(expected.max(bytes)),
+                stored_bytes: 0,
+                bytes_per_second,
+                elapsed_ms,
+            });
+        },
+        cancel,
+    )
+    .await
+    .or_failure()?;
+    for remark in &comparison.remarks {
+        reporter.warn(remark);
+    }
+    Ok(comparison)
+}
+
+/// Every table that is asked for must be in the backup: one left out in silence would be found missing too late.
+fn demand_tables(index: &Index, wanted: &[TableName]) -> Result<(), Failure> {
+    let there: BTreeSet<(&str, &str)> = index
+        .tables()
+        .map(|entry| (entry.schema.as_str(), entry.name.as_str()))
+        .collect();
+    match wanted
+        .iter()
+        .find(|table| !there.contains(&(table.schema.as_str(), table.name.as_str())))
+    {
+        None => Ok(()),
+        Some(table) => Err(Failure::new(
+            FailureCode::NotFound,
+            format!(
+                "The backup has no rows of a table {}.{}.",
+                table.schema, table.name
+            ),
+        )
+        .hint("`howdah show BACKUP` lists its tables. Names are exact: quote those with capitals or dots.")),
+    }
+}
+
+/// The client programs of the target's major; of the dump's own where those are newer, since an older pg_restore cannot
+/// read a newer archive.
+async fn client_for(
+    request: &RestoreRequest,
+    manifest: &Manifest,
+    programs: &Programs,
+    cancel: &CancellationToken,
+) -> Result<Client, Failure> {
+    let session = any_session(request, cancel).await?;
+    if let Some(failure) = session.server_version.unsupported() {
+        return Err(failure);
+    }
+    programs
+        .client_for(session.server_version.major.max(manifest.client.major))
+        .or_failure()
+}
+
+/// A session on the target, whether its database is there already or not.
+async fn any_session(request: &RestoreRequest, cancel: &CancellationToken) -> Result<Session, Failure> {
+    let secret = request.secret.as_ref();
+    if !request.options.create {
+        return session(&request.target, secret, cancel).await;
+    }
+    match session(&request.target.with_database("postgres"), secret, cancel).await {
+        Err(failure) if failure.code == FailureCode::DatabaseNotFound => {
+            session(&request.target.with_database("template1"), secret, cancel).await
+        }
+        answer => answer,
+    }
+}
+
+async fn session(
+    target: &Connection,
+    secret: Option<&Secret>,
+    cancel: &CancellationToken,
+) -> Result<Session, Failure> {
+    connect(target, secret, APPLICATION_NAME, CONNECT_TIMEOUT, cancel)
+        .await
+        .or_failure()
+}
+
+async fn open_dump(folder: &Path) -> Result<std::fs::File, Failure> {
+    let path = folder.join(DUMP_FILE);
+    let named = path.clone();
+    tokio::task::spawn_blocking(move || std::fs::File::open(path))
+        .await
+        .map_err(|error| internal("Opening the dump died.", &error))?
+        .map_err(|error| {
+            Failure::new(
+                FailureCode::BackupDamaged,
+                format!("{} cannot be read.", named.display()),
+            )
+            .hint("Use another copy of this backup, or an older backup.")
+            .details(error.to_string())
+        })
+}
+
+/// Tells a restore's progress, at most once a tick.
+fn told(reporter: &Arc<dyn Reporter>, expected: u64) -> OnProgress {
+    let reporter = Arc::clone(reporter);
+    let state = Mutex::new((Rate::new(Instant::now()), None::<Instant>));
+    Arc::new(move |step| {
+        let now = Instant::now();
+        let mut state = lock(&state);
+        if state.1.is_some_and(|last| now - last < TICK) && step.tables_done < step.tables_total {
+            return;
+        }
+        state.1 = Some(now);
+        let (bytes_per_second, elapsed_ms) = state.0.sample(now, step.raw_bytes);
+        reporter.progress(Progress {
+            table: step.table.clone(),
+            tables_done: count(step.tables_done),
+            tables_total: Some(count(step.tables_total)),
+            rows: 0,
+            raw_bytes: step.raw_bytes,
+            raw_bytes_expected: Some(expected.max(step.raw_bytes)),
+            stored_bytes: 0,
+            bytes_per_second,
+            elapsed_ms,
+        });
+    })
+}
+
+fn count(number: impl TryInto<u32>) -> u32 {
+    number.try_into().unwrap_or(u32::MAX)
+}

@@ -1,0 +1,164 @@
+//! The end of a run: its state, its log, what it made, and who is told. One transaction.
+
+use std::time::Duration;
+
+use howdah_domain::{Failure, FailureCode, RunKind, RunState, WaitReason};
+use howdah_notify::{BackedUp, Message};
+use howdah_store::tables::runs::{self, Outcome, Run, Transition};
+use howdah_store::tables::{backups, ledger};
+
+use super::{Made, Recording, cancelled};
+use crate::api::{Event, LogLevel};
+use crate::decide;
+use crate::engine::{Engine, OrFailure};
+
+/// How often writing the end of a run is tried: a full disk may have room again a little later.
+const TRIES: u32 = 5;
+
+impl Engine {
+    /// Records how a run ended. A transient failure sends it back to wait for its next attempt.
+    pub(super) async fn conclude(
+        &self,
+        run: &Run,
+        outcome: Result<Made, Failure>,
+        recording: Recording,
+    ) -> Option<Run> {
+        let now = self.0.clock.now();
+        let (to, failure, next_attempt_at, made) = match outcome {
+            Ok(made) => (RunState::Succeeded, None, None, made),
+            Err(failure) if self.0.ending.is_cancelled() => {
+                let interrupted =
+                    Failure::new(FailureCode::Interrupted, "Howdah was quit before this run ended.")
+                        .hint("What it had written is removed. The next run is not affected.")
+                        .details(failure.message);
+                (RunState::Interrupted, Some(interrupted), None, Made::default())
+            }
+            Err(failure) if failure.is_cancelled() => {
+                (RunState::Cancelled, Some(cancelled()), None, Made::default())
+            }
+            Err(failure) => match decide::next_attempt(&failure, run.attempt, now) {
+                Some(at) => (
+                    RunState::Waiting {
+                        reason: WaitReason::Retry,
+                    },
+                    Some(failure),
+                    Some(at),
+                    Made::default(),
+                ),
+                None => (RunState::Failed, Some(failure), None, Made::default()),
+            },
+        };
+        if let Some(failure) = &failure {
+            self.log_failure(&recording, failure);
+        }
+        let progress = recording.finish().await;
+        let outcome = Outcome {
+            failure,
+            next_attempt_at,
+            backup_id: made.backup.as_ref().map(|(backup, _)| backup.id.clone()),
+            progress: Some(progress),
+        };
+        let ended = self.write_end(run, to, &outcome, made).await?;
+        self.tell_end(&ended).await;
+        Some(ended)
+    }
+
+    fn log_failure(&self, recording: &Recording, failure: &Failure) {
+        let reporter = recording.reporter();
+        let level = if failure.is_cancelled() {
+            LogLevel::Warning
+        } else {
+            LogLevel::Error
+        };
+        reporter.log(level, &failure.message);
+        if let Some(hint) = &failure.hint {
+            reporter.log(LogLevel::Info, hint);
+        }
+    }
+
+    /// Writes the end. Where that cannot be done (the disk is full), it is tried again for some seconds; after that the run stays
+    /// *running* in the file, and the next start finds it interrupted and its ledger entry open.
+    async fn write_end(&self, run: &Run, to: RunState, outcome: &Outcome, made: Made) -> Option<Run> {
+        let now = self.0.clock.now();
+        for attempt in 1..=TRIES {
+            let (id, outcome, backup) = (run.id.clone(), outcome.clone(), made.backup.clone());
+            let written = self
+                .0
+                .store
+                .write(move |tx| {
+                    if let Some((backup, number)) = &backup {
+                        backups::insert(tx, backup)?;
+                        ledger::remove(tx, *number)?;
+                    }
+                    let running = |state| matches!(state, RunState::Running { .. });
+                    runs::transition(tx, &id, running, to, now, &outcome)
+                })
+                .await;
+            match written {
+                Ok(Transition::Done(run)) => return Some(run),
+                Ok(Transition::Refused(state)) => {
+                    tracing::error!(run = %run.id, ?state, "a run ended that was not running any more");
+                    return None;
+                }
+                Err(error) => {
+                    tracing::error!(run = %run.id, %error, attempt, "the end of a run could not be recorded");
+                    tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
+                }
+            }
+        }
+        None
+    }
+
+    async fn tell_end(&self, run: &Run) {
+        self.tell_run(run);
+        if let (RunState::Succeeded, Some(database_id)) = (run.state, &run.database_id) {
+            self.0.events.send(Event::Backups {
+                database_id: database_id.clone(),
+            });
+        }
+        if let Some(message) = self.message(run).await {
+            self.tell_people(message.route(format!("/runs/{}", run.id)));
+        }
+    }
+
+    /// What people are told of a run's end: a failure always, a success by setting, a cancellation never.
+    async fn message(&self, run: &Run) -> Option<Message> {
+        match (run.state, run.kind) {
+            (RunState::Succeeded, RunKind::Backup) if self.settings().await.notify_success => {
+                let backup = self
+                    .backup_row(run.backup_id.as_ref()?)
+                    .await
+                    .or_failure()
+                    .ok()??;
+                let took = backup.finished_at.duration_since(backup.started_at);
+                Some(Message::backed_up(&BackedUp {
+                    database: &run.database_name,
+                    tables: backup.tables,
+                    raw_bytes: backup.raw_bytes,
+                    stored_bytes: backup.stored_bytes,
+                    took: took.unsigned_abs(),
+                }))
+            }
+            (RunState::Failed, RunKind::Backup) => {
+                Some(Message::backup_failed(&run.database_name, run.failure.as_ref()?))
+            }
+            (RunState::Failed, RunKind::Verify) => {
+                let title = format!("A backup of {} is damaged", run.database_name);
+                Some(Message::failed(title, run.failure.as_ref()?))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sends a message to every channel, in a task of its own: nobody waits for a notification.
+    pub(crate) fn tell_people(&self, message: Message) {
+        for channel in self.0.channels.clone() {
+            let (message, cancel) = (message.clone(), self.0.ending.clone());
+            self.spawn(async move {
+                if let Err(error) = channel.send(&message, &cancel).await {
+                    tracing::warn!(channel = channel.name(), %error, "a message was not delivered");
+                }
+            });
+        }
+    }
+}
