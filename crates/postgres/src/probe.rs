@@ -35,7 +35,7 @@ pub struct Request<'a> {
 /// A failure is a finding, not an error: it stands in the line that failed.
 pub async fn test(
     request: Request<'_>,
-    on_step: &mut (dyn FnMut(TestStep) + Send),
+    on_step: &mut (dyn FnMut(TestStep) + Send + Sync),
     cancel: &CancellationToken,
 ) -> TestReport {
     let mut checklist = Checklist {
@@ -71,7 +71,7 @@ pub async fn test(
 
 struct Checklist<'a> {
     deadline: Instant,
-    on_step: &'a mut (dyn FnMut(TestStep) + Send),
+    on_step: &'a mut (dyn FnMut(TestStep) + Send + Sync),
     report: TestReport,
 }
 
