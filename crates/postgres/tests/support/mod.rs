@@ -140,6 +140,22 @@ pub async fn stream(restore: &Restore, backup: &Backup) -> Result<Restored, Erro
         .await
 }
 
+/// Restores with `jobs` connections, from the stored frames.
+pub async fn parallel(restore: &Restore, backup: &Backup, jobs: usize) -> Result<Restored, Error> {
+    let cancel = CancellationToken::new();
+    let source = Arc::new(File::open(backup.path()).unwrap());
+    restore
+        .parallel(
+            source,
+            &backup.index,
+            jobs,
+            ignore_lines(),
+            no_progress(),
+            &cancel,
+        )
+        .await
+}
+
 /// Compares with this many sessions at once.
 pub async fn compared(target: &Connection, secret: &Secret, index: &Index, sessions: usize) -> Comparison {
     let mut open = Vec::new();
