@@ -69,9 +69,17 @@ impl Heard {
         limit: Duration,
         fits: impl Fn(&Notification) -> bool,
     ) -> Notification {
-        super::eventually(what, limit, || async {
-            self.all().into_iter().find(|one| fits(one))
-        })
-        .await
+        let start = std::time::Instant::now();
+        loop {
+            let all = self.all();
+            if let Some(found) = all.iter().find(|one| fits(one)) {
+                return found.clone();
+            }
+            assert!(
+                start.elapsed() < limit,
+                "not within {limit:?}: {what}; heard {all:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
     }
 }

@@ -225,14 +225,61 @@ impl WebDriver {
             .unwrap_or_else(|error| panic!("{xpath} takes no text: {error}"));
     }
 
-    /// Sets the window's outer size.
-    pub(crate) async fn resize(&self, width: u32, height: u32) {
-        self.post(
-            "/window/rect",
-            json!({ "x": 0, "y": 0, "width": width, "height": height }),
-        )
-        .await
-        .expect("the window can be resized");
+    /// Makes the page this large: the window is what its frame needs around it.
+    pub(crate) async fn resize(&self, width: i64, height: i64) {
+        let (mut outer, mut inner) = ((width, height), (0, 0));
+        for _ in 0..20 {
+            let rect = json!({ "x": 0, "y": 0, "width": outer.0, "height": outer.1 });
+            self.post("/window/rect", rect)
+                .await
+                .expect("the window can be resized");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let size = self
+                .run("return [innerWidth, innerHeight]", json!([]))
+                .await
+                .unwrap();
+            inner = (size[0].as_i64().unwrap(), size[1].as_i64().unwrap());
+            if inner == (width, height) {
+                return;
+            }
+            outer = (outer.0 + width - inner.0, outer.1 + height - inner.1);
+        }
+        panic!("the page is {inner:?}, not {width} by {height}");
+    }
+
+    /// What a command of the shell answers, asked by the page as the window's own code asks.
+    pub(crate) async fn invoke(&self, command: &str, arguments: Value) -> Value {
+        let script = "const [command, args, done] = arguments; \
+             window.__TAURI_INTERNALS__.invoke(command, args) \
+             .then((good) => done({ good }), (bad) => done({ bad }));";
+        let mut answer = self
+            .post(
+                "/execute/async",
+                json!({ "script": script, "args": [command, arguments] }),
+            )
+            .await
+            .unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert!(answer.get("bad").is_none(), "{command}: {answer}");
+        answer["good"].take()
+    }
+
+    /// Goes to a page of the app, as a click on a link to it does.
+    pub(crate) async fn go(&self, path: &str) {
+        let script = "const link = document.createElement('a'); link.href = arguments[0]; \
+             document.body.append(link); link.click(); link.remove();";
+        self.run(script, json!([path])).await.unwrap();
+        super::eventually(&format!("the page {path}"), PATIENCE, || async {
+            (self.path().await == path).then_some(())
+        })
+        .await;
+    }
+
+    /// A picture of the page, as PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        let answer = self.get("/screenshot").await.expect("the page can be pictured");
+        data_encoding::BASE64
+            .decode(answer.as_str().unwrap().as_bytes())
+            .expect("base64 (WebDriver, \"Take Screenshot\")")
     }
 
     /// Ends the session and the app under it.
