@@ -217,7 +217,7 @@ pub fn sha256_of(path: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// Temporary folders are their owner's alone; programs may be run by anybody.
+/// Programs may be run by anybody, whatever a temporary folder is made with.
 fn readable_by_all(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {

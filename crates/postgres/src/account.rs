@@ -191,6 +191,7 @@ mod tests {
     #[test]
     fn another_account_does_not_reach_what_lies_in_a_closed_folder() {
         let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
         let inside = folder.path().join("programs");
         fs::create_dir(&inside).unwrap();
         let other = Account {

@@ -21,20 +21,15 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::pipe;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
+use crate::output::{Tail, collect};
 
 /// The size that a child's standard output is given where the system allows it: Linux's default limit for an
 /// unprivileged user (`/proc/sys/fs/pipe-max-size`). With the usual 64 KiB a dump waits for its reader more often.
 const PIPE_BYTES: i32 = 1 << 20;
-
-/// How long output is still read after a process has ended, in case something it left behind holds the pipe open.
-const LAST_OUTPUT: Duration = Duration::from_secs(1);
 
 /// How a child is ended when Howdah dies, and when its [`Child`] is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,7 +228,7 @@ impl Child {
     }
 
     /// The reading end of its standard output, if that is a pipe: a blocking [`io::Read`], for a thread;
-    /// [`readable`] makes it asynchronous. It gives end-of-file when the last process that holds it has ended.
+    /// [`crate::output::readable`] makes it asynchronous. It gives end-of-file when the last process that holds it has ended.
     pub fn take_stdout(&mut self) -> Option<File> {
         self.stdout.take()
     }
@@ -347,117 +342,6 @@ pub struct Finished {
     pub stdout: Tail,
     /// The end of its standard error.
     pub stderr: Tail,
-}
-
-/// The last bytes of a stream.
-#[derive(Debug, Clone)]
-pub struct Tail {
-    limit: usize,
-    bytes: Vec<u8>,
-    dropped: u64,
-}
-
-impl Tail {
-    /// Keeps the last `limit` bytes.
-    pub fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            bytes: Vec::new(),
-            dropped: 0,
-        }
-    }
-
-    /// Adds bytes at the end; memory stays within twice the limit.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
-        if self.bytes.len() > self.limit.saturating_mul(2) {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let surplus = self.bytes.len().saturating_sub(self.limit);
-        self.bytes.drain(..surplus);
-        self.dropped += surplus as u64;
-    }
-
-    /// The bytes kept.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[self.bytes.len().saturating_sub(self.limit)..]
-    }
-
-    /// The bytes kept, as text; what is not UTF-8 becomes U+FFFD.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(self.bytes()).into_owned()
-    }
-
-    /// How many bytes before them were not kept.
-    pub fn dropped(&self) -> u64 {
-        self.dropped + self.bytes.len().saturating_sub(self.limit) as u64
-    }
-}
-
-/// A stream being read to its end in the background.
-#[derive(Debug)]
-pub struct Collecting {
-    tail: Arc<Mutex<Tail>>,
-    task: JoinHandle<()>,
-}
-
-/// Reads a child's pipe in a task, keeping the last `limit` bytes. Must be called on a tokio runtime.
-///
-/// # Errors
-/// Those of [`readable`].
-pub fn collect(pipe: File, limit: usize) -> io::Result<Collecting> {
-    let mut pipe = readable(pipe)?;
-    let tail = Arc::new(Mutex::new(Tail::new(limit)));
-    let into = Arc::clone(&tail);
-    let task = tokio::spawn(async move {
-        let mut buffer = vec![0; 16 * 1024];
-        while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
-            into.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(&buffer[..n]);
-        }
-    });
-    Ok(Collecting { tail, task })
-}
-
-impl Collecting {
-    /// What has come so far.
-    pub fn so_far(&self) -> Tail {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// What came, once the process has ended: reads to the end of the pipe, or for a second when something that the
-    /// process left behind keeps it open.
-    pub async fn finish(mut self) -> Tail {
-        // Both ends are fine: what counts is what was read.
-        let _ = tokio::time::timeout(LAST_OUTPUT, &mut self.task).await;
-        self.so_far()
-    }
-}
-
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A child's pipe as an asynchronous reader. Must be called on a tokio runtime.
-///
-/// # Errors
-/// When it is not the reading end of a pipe, or the runtime has no I/O driver.
-pub fn readable(pipe: File) -> io::Result<pipe::Receiver> {
-    pipe::Receiver::from_file(pipe)
-}
-
-/// A child's standard input as an asynchronous writer. Must be called on a tokio runtime.
-///
-/// # Errors
-/// When it is not the writing end of a pipe, or the runtime has no I/O driver.
-pub fn writable(pipe: File) -> io::Result<pipe::Sender> {
-    pipe::Sender::from_file(pipe)
 }
 
 #[cfg(test)]

@@ -95,7 +95,6 @@ impl ClusterBuilder {
         // A test's cluster need not survive the machine.
         for (name, value) in [
             ("fsync", "off"),
-            ("synchronous_commit", "off"),
             ("full_page_writes", "off"),
             ("shared_buffers", "16MB"),
             ("max_wal_size", "128MB"),
@@ -409,6 +408,7 @@ impl Drop for Cluster {
 }
 
 /// An error of ours with everything that people would see of it.
+#[allow(clippy::needless_pass_by_value)] // for map_err
 fn told(error: howdah_postgres::Error) -> anyhow::Error {
     let failure = error.to_failure();
     anyhow!(
