@@ -21,7 +21,6 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
     #[values(1, 2)] jobs: usize,
 ) {
     let cluster = Cluster::start(major).await.unwrap();
-    cluster.create_database("every kind").await.unwrap();
     sample::every_kind(&cluster, "every kind").await.unwrap();
     let test = TestEngine::start().await;
     let heard = Arc::new(Heard::default());

@@ -19,7 +19,7 @@ use howdah_archive::manifest::{
 };
 use howdah_archive::{EncodeOptions, Encoded, Index, Manifest};
 use howdah_domain::{BackupId, Clock, Connection, Failure, FailureCode, Phase, Secret, Selection};
-use howdah_postgres::connect::{APPLICATION_NAME, Session, connect};
+use howdah_postgres::connect::{APPLICATION_NAME, connect};
 use howdah_postgres::dump::Dump;
 use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::running::Running;
@@ -36,6 +36,9 @@ use crate::work::Reporter;
 
 /// How long connecting may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a server may take to answer the few questions that come before a dump.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How long pg_dump may take to exit once its output has ended.
 const EXIT_PATIENCE: Duration = Duration::from_secs(30);
@@ -104,15 +107,27 @@ pub async fn back_up(
 ) -> Result<Finished, Failure> {
     reporter.phase(Phase::Connecting);
     let started_at = clock.now();
-    let (session, client, chosen) = prepare(request, programs, reporter, cancel).await?;
-    let server_version = session.server_version.text.clone();
-    let expected = match request.expected_raw_bytes {
-        Some(bytes) => Some(bytes),
-        None => howdah_postgres::size::table_bytes(&session.client).await.ok(),
+    let prepared = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(Stop::Cancelled.to_failure()),
+        prepared = tokio::time::timeout(PREPARE_TIMEOUT, prepare(request, programs, reporter, cancel)) => prepared,
     };
-    let globals_readable = globals::readable(request, &session, reporter).await?;
-    // An idle connection held for hours would cost the server a slot, and a pooler's patience.
-    drop(session);
+    let Prepared {
+        server_version,
+        client,
+        chosen,
+        expected,
+        globals: globals_readable,
+    } = match prepared {
+        Ok(prepared) => prepared?,
+        Err(_) => {
+            return Err(Failure::new(
+                FailureCode::Timeout,
+                "The server took the connection and then did not answer simple questions about the database.",
+            )
+            .hint("It may be overloaded. Howdah tries again."));
+        }
+    };
 
     let id = BackupId::new(started_at, random::bytes());
     let folder = folder_of(&request.server_name, &request.connection.database, &id)?;
@@ -183,13 +198,23 @@ pub async fn back_up(
     outcome
 }
 
-/// Connects, checks the version, chooses the client, resolves the selection.
+/// What is known before the dump begins.
+struct Prepared {
+    server_version: String,
+    client: Client,
+    chosen: Chosen,
+    expected: Option<u64>,
+    globals: Option<globals::Readable>,
+}
+
+/// Connects, checks the version, chooses the client, resolves the selection. The session is closed again: an idle connection
+/// held for hours would cost the server a slot, and a pooler its patience.
 async fn prepare(
     request: &BackupRequest,
     programs: &Programs,
     reporter: &Arc<dyn Reporter>,
     cancel: &CancellationToken,
-) -> Result<(Session, Client, Chosen), Failure> {
+) -> Result<Prepared, Failure> {
     let secret = request.secret.as_ref();
     let session = connect(
         &request.connection,
@@ -224,7 +249,20 @@ async fn prepare(
     for warning in &chosen.warnings {
         reporter.warn(warning);
     }
-    Ok((session, client, chosen))
+    let expected = match request.expected_raw_bytes {
+        Some(bytes) => Some(bytes),
+        None => howdah_postgres::size::table_bytes(&session.client)
+            .await
+            .ok()
+            .filter(|bytes| *bytes > 0),
+    };
+    Ok(Prepared {
+        globals: globals::readable(request, &session, reporter).await?,
+        server_version: session.server_version.text.clone(),
+        client,
+        chosen,
+        expected,
+    })
 }
 
 /// Removes what a failed backup wrote. The ledger forgets it only when it is gone.
@@ -296,8 +334,10 @@ impl Work<'_> {
             cancel: self.cancel,
         };
         match pump.run(stdout, writer).await {
-            Ok((encoded, writer)) => {
+            Ok((mut encoded, writer)) => {
                 self.exit_of(&mut dump).await?;
+                // What the archive does not say, and equal values may print differently by.
+                encoded.index.settings.extend(self.chosen.settings.clone());
                 writer.finish(encoded.stored_bytes).await.or_failure()?;
                 let file = FileEntry::new(DUMP_FILE, encoded.stored_bytes, encoded.sha256);
                 Ok((encoded, file))
