@@ -13,6 +13,7 @@ pub mod encode;
 pub mod entry;
 pub mod error;
 pub mod fingerprint;
+mod frames;
 mod gather;
 pub mod index;
 pub mod manifest;
@@ -24,6 +25,7 @@ mod statement;
 mod text;
 pub mod toc;
 pub mod verify;
+mod verify_dump;
 
 pub use encode::{DEFAULT_LEVEL, EncodeOptions, Encoded, encode};
 pub use error::Error;

@@ -248,3 +248,46 @@ pub fn to_hex(bytes: &[u8]) -> String {
             text
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_to_restore_by_hand_has_the_real_names() {
+        let file = |name: &str| FileEntry::new(name, 1, [0; 32]);
+        assert_eq!(
+            restore_by_hand(&[file(DUMP_FILE)]),
+            "zstd -dc dump.pgdump.zst | pg_restore -d target"
+        );
+        let with_globals = restore_by_hand(&[file(DUMP_FILE), file(GLOBALS_FILE)]);
+        assert!(
+            with_globals.contains("zstd -dc globals.sql.zst | psql -d postgres"),
+            "{with_globals}"
+        );
+        assert_eq!(
+            restore_by_hand(&[file("dump.pgdump.zst.age")]),
+            "age -d -i key.txt dump.pgdump.zst.age | zstd -dc | pg_restore -d target"
+        );
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_told_as_damaged() {
+        for text in [
+            "",
+            "null",
+            "{}",
+            "[1]",
+            "{\"format\":0}",
+            "{\"format\":1}",
+            "{\"format\":-1}",
+        ] {
+            assert!(
+                matches!(Manifest::from_bytes(text.as_bytes()), Err(Error::Damaged { .. })),
+                "{text}"
+            );
+        }
+        let newer = Manifest::from_bytes(b"{\"format\":7}");
+        assert!(matches!(newer, Err(Error::NewerFormat { found: 7, .. })));
+    }
+}
