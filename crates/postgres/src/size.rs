@@ -4,16 +4,20 @@ use tokio_postgres::Client;
 
 use crate::Error;
 
-/// Bytes of all ordinary and partitioned tables' heaps and TOAST data, without indexes (`pg_table_size`, PostgreSQL
-/// manual, "Database Object Management Functions"). Text in a dump is a little larger or smaller than that.
+/// Bytes of all ordinary tables' heaps and TOAST data as last counted (`pg_class.relpages`, brought up to date by VACUUM and
+/// ANALYZE; PostgreSQL manual, "pg_class"), without indexes. Takes no lock on any table, as `pg_table_size` would: a table that
+/// somebody has locked must not hold up an estimate.
 ///
 /// # Errors
 /// A statement's error ([`Error::Query`]).
 pub async fn table_bytes(client: &Client) -> Result<u64, Error> {
     let rows = client
         .query_typed(
-            "SELECT coalesce(sum(pg_catalog.pg_table_size(c.oid)), 0)::bigint FROM pg_catalog.pg_class c
+            "SELECT coalesce(sum(greatest(c.relpages, 0)::bigint + greatest(coalesce(t.relpages, 0), 0)::bigint), 0)::bigint
+                    * pg_catalog.current_setting('block_size')::bigint
+             FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
              WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'",
             &[],
         )
