@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::slice;
+
 use common::{World, destination, moment, plan, random, server, time};
 use howdah_domain::{
     DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Phase, Progress, RunKind, RunState,
@@ -287,7 +289,7 @@ async fn a_run_goes_from_state_to_state_and_nobody_can_move_it_twice() {
                 .done()
                 .unwrap();
             assert_eq!(run.attempt, 2);
-            assert_eq!(runs::active(c)?, [run.clone()]);
+            assert_eq!(runs::active(c)?, slice::from_ref(&run));
             assert_eq!(runs::active_on(c, &world.database_id)?, [run]);
 
             let outcome = Outcome {
@@ -311,7 +313,7 @@ async fn a_run_goes_from_state_to_state_and_nobody_can_move_it_twice() {
             runs::save_progress(c, id, &Progress::default())?;
             assert_eq!(runs::get(c, id)?.unwrap().progress, progress);
             assert!(runs::active(c)?.is_empty());
-            assert_eq!(runs::ended(c, 5)?, [run.clone()]);
+            assert_eq!(runs::ended(c, 5)?, slice::from_ref(&run));
             assert_eq!(runs::of_database(c, &world.database_id, 5)?, [run]);
             Ok(())
         })
@@ -486,7 +488,7 @@ async fn a_backup_is_read_back_with_its_copies_and_counts_as_good_while_one_is_w
                 BackupCopy {
                     destination_id: second.id.clone(),
                     destination_name: second.name.clone(),
-                    root: second.root.clone(),
+                    root: second.root,
                     ..older.copies[0].clone()
                 },
             );
@@ -494,7 +496,10 @@ async fn a_backup_is_read_back_with_its_copies_and_counts_as_good_while_one_is_w
             backups::insert(c, &newer)?;
             assert_eq!(backups::get(c, &older.id)?, Some(older.clone()));
             assert_eq!(backups::list(c, None, 10)?, [newer.clone(), older.clone()]);
-            assert_eq!(backups::list(c, Some(&world.database_id), 1)?, [newer.clone()]);
+            assert_eq!(
+                backups::list(c, Some(&world.database_id), 1)?,
+                slice::from_ref(&newer)
+            );
             assert_eq!(
                 backups::totals(c)?,
                 Totals {
@@ -554,8 +559,8 @@ async fn settings_pause_and_ledger_are_read_back() {
             assert_eq!(settings::paused_until(c)?, None);
 
             let entry = ledger::begin(c, &owner, None, "/backups".as_ref(), "a/b/c", moment(1))?;
-            assert_eq!(ledger::of_owner(c, &owner)?, [entry.clone()]);
-            assert_eq!(ledger::list(c)?, [entry.clone()]);
+            assert_eq!(ledger::of_owner(c, &owner)?, slice::from_ref(&entry));
+            assert_eq!(ledger::list(c)?, slice::from_ref(&entry));
             ledger::remove(c, entry.number)?;
             assert!(ledger::list(c)?.is_empty());
             Ok(())

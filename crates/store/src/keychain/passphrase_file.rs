@@ -294,3 +294,146 @@ impl SecretStore for PassphraseFile {
         Ok(self.state().await)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scrypt with next to no work: these tests are not about guessing.
+    fn open(dir: &Path, passphrase: &str) -> Result<PassphraseFile> {
+        PassphraseFile::open_with(dir, Secret::new(passphrase), 2)
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_kept_and_found_again_with_the_passphrase() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(!PassphraseFile::exists(dir.path()));
+        let file = open(dir.path(), "open sesame").unwrap();
+        assert_eq!(file.get("server/a").await.unwrap(), None);
+        assert!(
+            !PassphraseFile::exists(dir.path()),
+            "nothing is written before there is something to keep"
+        );
+        file.set("server/a", "production", &Secret::new("hunter2"))
+            .await
+            .unwrap();
+        file.set("server/b", "staging", &Secret::new("ünïcode"))
+            .await
+            .unwrap();
+        let again = open(dir.path(), "open sesame").unwrap();
+        assert_eq!(again.get("server/a").await.unwrap(), Some(Secret::new("hunter2")));
+        again.delete("server/a").await.unwrap();
+        again.delete("server/a").await.unwrap();
+        // The first notices what the second changed.
+        assert_eq!(file.get("server/a").await.unwrap(), None);
+        assert_eq!(file.get("server/b").await.unwrap(), Some(Secret::new("ünïcode")));
+        assert_eq!(file.state().await, KeyringState::Open);
+    }
+
+    #[tokio::test]
+    async fn the_file_shows_nothing_and_only_its_owner_can_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = open(dir.path(), "open sesame").unwrap();
+        file.set("server/a", "production", &Secret::new("hunter2"))
+            .await
+            .unwrap();
+        let path = dir.path().join(FILE);
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.starts_with(b"age-encryption.org/v1\n-> scrypt "));
+        for needle in ["hunter2", "server/a", "production", "sesame"] {
+            assert!(
+                !bytes
+                    .windows(needle.len())
+                    .any(|window| window == needle.as_bytes())
+            );
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!format!("{file:?}").contains("sesame"));
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, [FILE, LOCK], "no temporary file is left");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_passphrase_is_told_as_that_and_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = open(dir.path(), "open sesame").unwrap();
+        file.set("server/a", "production", &Secret::new("hunter2"))
+            .await
+            .unwrap();
+        let before = fs::read(dir.path().join(FILE)).unwrap();
+        let error = open(dir.path(), "open barley").unwrap_err();
+        assert!(matches!(error, Error::WrongPassphrase { .. }), "{error}");
+        assert!(error.to_failure().message.contains("passphrase does not open"));
+        assert_eq!(fs::read(dir.path().join(FILE)).unwrap(), before);
+
+        // Somebody replaced the file by one with another passphrase.
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        let other = open(dir.path(), "open barley").unwrap();
+        other.set("server/a", "x", &Secret::new("y")).await.unwrap();
+        assert_eq!(file.state().await, KeyringState::Locked);
+        let error = file.set("server/b", "x", &Secret::new("z")).await.unwrap_err();
+        assert!(matches!(error, Error::WrongPassphrase { .. }), "{error}");
+        assert_eq!(other.get("server/a").await.unwrap(), Some(Secret::new("y")));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_told_as_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = open(dir.path(), "open sesame").unwrap();
+        file.set("server/a", "production", &Secret::new("hunter2"))
+            .await
+            .unwrap();
+        let path = dir.path().join(FILE);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        for bytes in [&flipped, &whole[..whole.len() - 3], b"something else"] {
+            fs::write(&path, bytes).unwrap();
+            let error = open(dir.path(), "open sesame").unwrap_err();
+            assert!(matches!(error, Error::SecretsDamaged { .. }), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_that_change_the_file_at_once_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = [open(dir.path(), "x").unwrap(), open(dir.path(), "x").unwrap()];
+        let mut tasks = Vec::new();
+        for (number, file) in files.iter().cycle().take(20).enumerate() {
+            let file = file.clone();
+            tasks.push(tokio::spawn(async move {
+                file.set(&format!("server/{number}"), "x", &Secret::new("y"))
+                    .await
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        for number in 0..20 {
+            for file in &files {
+                assert!(
+                    file.get(&format!("server/{number}")).await.unwrap().is_some(),
+                    "{number}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_work_that_guessing_costs_is_as_recommended() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = PassphraseFile::open(dir.path(), Secret::new("x")).unwrap();
+        file.0.write(&BTreeMap::new()).unwrap();
+        let head = fs::read(dir.path().join(FILE)).unwrap();
+        let head = String::from_utf8_lossy(&head[..100]).into_owned();
+        assert!(head.lines().nth(1).unwrap().ends_with(" 17"), "{head}");
+        let begin = std::time::Instant::now();
+        PassphraseFile::open(dir.path(), Secret::new("x")).unwrap();
+        println!("opened in {:?}", begin.elapsed());
+    }
+}

@@ -291,10 +291,10 @@ pub fn totals(connection: &Connection) -> Result<Totals> {
 pub(super) fn query(connection: &Connection, rest: &str, parameters: &[&dyn ToSql]) -> Result<Vec<Backup>> {
     let mut statement = connection.prepare_cached(&format!(
         "WITH chosen AS MATERIALIZED (SELECT b.* FROM backups b {rest})
-         SELECT b.*, c.destination_id AS c_destination_id, c.path AS c_path, c.state AS c_state,
+         SELECT chosen.*, c.destination_id AS c_destination_id, c.path AS c_path, c.state AS c_state,
             c.verified_at AS c_verified_at, c.failure AS c_failure, d.name AS c_destination_name, d.root AS c_root
-         FROM chosen b LEFT JOIN copies c ON c.backup_id = b.id LEFT JOIN destinations d ON d.id = c.destination_id
-         ORDER BY b.started_at DESC, b.id DESC, d.name"
+         FROM chosen LEFT JOIN copies c ON c.backup_id = chosen.id LEFT JOIN destinations d ON d.id = c.destination_id
+         ORDER BY chosen.started_at DESC, chosen.id DESC, d.name"
     ))?;
     let mut rows = statement.query(parameters)?;
     let mut backups: Vec<Backup> = Vec::new();
