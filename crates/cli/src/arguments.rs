@@ -212,7 +212,7 @@ impl From<EnvironmentName> for Environment {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plan {
     /// Add a plan for one database of a server, or for all of them
-    Add(PlanAdd),
+    Add(Box<PlanAdd>),
     /// List the plans
     List,
     /// Remove a plan; its backups stay where they are

@@ -22,6 +22,8 @@ pub(crate) struct Teller {
 }
 
 struct Told {
+    /// Steps are told by name, so that phases need not be.
+    by_name: bool,
     phase: Option<Phase>,
     at: Instant,
 }
@@ -40,6 +42,7 @@ impl Teller {
             output,
             bar,
             told: Mutex::new(Told {
+                by_name: false,
                 phase: None,
                 at: Instant::now(),
             }),
@@ -48,6 +51,7 @@ impl Teller {
 
     /// Says what comes next, where no phase of the engine's says it.
     pub(crate) fn doing(&self, what: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).by_name = true;
         match &self.bar {
             Some(bar) => {
                 bar.set_style(spinner());
@@ -145,6 +149,7 @@ impl Reporter for Teller {
                 bar.set_style(spinner());
                 bar.set_message(format!("{} …", name(phase)));
             }
+            None if told.by_name => {}
             None => self.output.note(&format!("{} …", name(phase))),
         }
     }

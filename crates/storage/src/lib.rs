@@ -10,7 +10,6 @@
 //! [`Folder`] keeps objects in a folder of this machine. The suite in `conformance` (feature `testing`) says what every
 //! kind must do; [`Faulty`] is a destination that fails on purpose.
 
-mod blocking;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod destination;
@@ -20,7 +19,6 @@ mod faulty;
 mod folder;
 mod path;
 
-pub use blocking::BlockingWriter;
 pub use destination::{Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
 pub use error::{Error, MissingWhy};
 #[cfg(feature = "testing")]

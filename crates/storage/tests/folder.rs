@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use howdah_domain::FailureCode;
-use howdah_storage::{BlockingWriter, Destination as _, Error, Folder, MARKER, MissingWhy, ObjectPath};
+use howdah_storage::{Destination as _, Error, Folder, MARKER, MissingWhy, ObjectPath};
 use tokio_util::sync::CancellationToken;
 
 const INNER: &str = "HOWDAH_STORAGE_INNER";
@@ -328,25 +328,18 @@ async fn a_cancelled_writer_leaves_nothing_and_returns_at_once() {
     drop(writer);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bytes_written_from_a_thread_arrive_in_order() {
+#[tokio::test]
+async fn pieces_of_any_size_arrive_in_order() {
     let (_directory, folder) = prepared().await;
-    let writer = folder.create(&path("a/dump"), &token()).await.unwrap();
-    let runtime = tokio::runtime::Handle::current();
-    let (writer, expected) = tokio::task::spawn_blocking(move || {
-        let mut writer = BlockingWriter::new(writer, runtime);
-        let mut expected = Vec::new();
-        for length in [1, 100, 1_048_576, 3, 5_000_000, 999_999, 0, 7] {
-            let piece: Vec<u8> = (0..length)
-                .map(|i| u8::try_from((i + length) % 253).unwrap())
-                .collect();
-            writer.write_all(&piece).unwrap();
-            expected.extend(piece);
-        }
-        (writer.into_inner().unwrap(), expected)
-    })
-    .await
-    .unwrap();
+    let mut writer = folder.create(&path("a/dump"), &token()).await.unwrap();
+    let mut expected = Vec::new();
+    for length in [1, 100, 262_144, 1_048_576, 3, 5_000_000, 999_999, 0, 262_145, 7] {
+        let piece: Vec<u8> = (0..length)
+            .map(|i| u8::try_from((i + length) % 253).unwrap())
+            .collect();
+        writer.write(Bytes::from(piece.clone())).await.unwrap();
+        expected.extend(piece);
+    }
     writer.finish(expected.len() as u64).await.unwrap();
     assert!(std::fs::read(folder.file(&path("a/dump"))).unwrap() == expected);
 }

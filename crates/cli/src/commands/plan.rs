@@ -14,7 +14,7 @@ use crate::schedule;
 
 pub(crate) async fn run(engine: &Engine, command: Plan) -> Result<Done, Failure> {
     match command {
-        Plan::Add(arguments) => add(engine, arguments).await,
+        Plan::Add(arguments) => add(engine, *arguments).await,
         Plan::List => list(engine).await,
         Plan::Remove { plan } => {
             let plan = engine.plan(&PlanId::from_text(plan)).await?;

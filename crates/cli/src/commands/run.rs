@@ -46,7 +46,7 @@ pub(crate) async fn run(
                 );
                 match &run.failure {
                     Some(failure) if run.state == RunState::Failed => {
-                        say(&format!("{line}: {}", failure.message))
+                        say(&format!("{line}: {}", failure.message));
                     }
                     _ => output.note(&line),
                 }

@@ -33,7 +33,7 @@ fn tell(folder: &Path, report: &Report) -> Done {
         "content_checked": report.content_checked,
         "damages": report.damages.iter().map(|damage| json!({
             "file": damage.file,
-            "table": damage.table,
+            "tables": damage.tables,
             "detail": damage.detail,
         })).collect::<Vec<_>>(),
     });
@@ -47,11 +47,7 @@ fn tell(folder: &Path, report: &Report) -> Done {
         );
         return Done::good(json, text);
     }
-    let damages: Vec<String> = report
-        .damages
-        .iter()
-        .map(|damage| format!("{}: {}", damage.file, damage.detail))
-        .collect();
+    let damages: Vec<String> = report.damages.iter().map(|damage| damage.describe()).collect();
     let failure = report
         .to_failure()
         .unwrap_or_else(|| Failure::new(FailureCode::BackupDamaged, "The backup is damaged."));
