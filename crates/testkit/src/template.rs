@@ -1,5 +1,5 @@
-//! A cluster per major, set up once and copied for each test: initdb takes over a second, a copy some tens of
-//! milliseconds. Copies of tests that were killed are swept away by the next one.
+//! A cluster per major, set up once and copied for each test, in memory where there is enough of it. Copies of tests that
+//! were killed are swept away by the next one.
 
 use std::fs::{self, File};
 use std::io;
@@ -77,12 +77,30 @@ fn tail_of(folder: &Path) -> String {
     name.trim_start_matches("new-").to_owned()
 }
 
+/// Names the folder for clusters, where neither memory nor the temporary folder will do.
+const FOLDER_VARIABLE: &str = "HOWDAH_TESTKIT_DIR";
+
+/// A file system in memory: making the thousand files of a cluster took 1.1 s on a disk and 0.1 s here.
+const MEMORY: &str = "/dev/shm";
+
+/// How much must be free in memory for clusters to lie there, in bytes.
+const MEMORY_NEEDED: u64 = 4 << 30;
+
 /// Where templates and copies lie: short, for the sockets' paths, and reachable for the account that runs PostgreSQL.
 fn root() -> anyhow::Result<PathBuf> {
-    let root = std::env::temp_dir().join(format!("howdah-testkit-{}", nix::unistd::geteuid()));
+    let place = match std::env::var_os(FOLDER_VARIABLE) {
+        Some(named) => PathBuf::from(named),
+        None if free_bytes(Path::new(MEMORY)) >= MEMORY_NEEDED => PathBuf::from(MEMORY),
+        None => std::env::temp_dir(),
+    };
+    let root = place.join(format!("howdah-testkit-{}", nix::unistd::geteuid()));
     fs::create_dir_all(&root)?;
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755))?;
     Ok(root)
+}
+
+fn free_bytes(folder: &Path) -> u64 {
+    nix::sys::statvfs::statvfs(folder).map_or(0, |fs| fs.blocks_available() * fs.fragment_size())
 }
 
 async fn made(programs: &ServerPrograms, root: &Path) -> anyhow::Result<PathBuf> {
