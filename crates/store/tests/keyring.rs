@@ -369,6 +369,20 @@ async fn silent() {
     assert!(matches!(error, Error::KeyringSilent { .. }), "{error}");
     assert!(error.is_retryable());
     assert!(begin.elapsed() < Duration::from_secs(12), "{:?}", begin.elapsed());
+    // A call that still waits for an answer does not keep a program from ending.
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let asking = SecretService::new();
+            let given_up = tokio::time::timeout(Duration::from_millis(200), asking.get("server/a"));
+            assert!(given_up.await.is_err());
+        });
+        let begin = Instant::now();
+        drop(runtime);
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    })
+    .join()
+    .unwrap();
     daemon.signal(Signal::SIGCONT);
     assert_eq!(keyring.get("server/a").await.unwrap(), Some(secret()));
 }

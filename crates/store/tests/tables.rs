@@ -222,6 +222,8 @@ async fn a_due_time_is_claimed_once_also_when_the_clock_is_set_back() {
 
             let next = due + SignedDuration::from_hours(24);
             assert!(occurrences::claim(c, &id(), plan_id, next, &owner, next)?);
+            assert_eq!(occurrences::latest_until(c, plan_id, due)?, Some(due));
+            assert_eq!(occurrences::latest_until(c, plan_id, earlier)?, None);
             // The latest stays, whatever its age.
             assert_eq!(occurrences::prune(c, next + SignedDuration::from_hours(1000))?, 1);
             assert_eq!(occurrences::latest(c, plan_id)?, Some(next));

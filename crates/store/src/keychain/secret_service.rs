@@ -1,8 +1,10 @@
 //! The desktop's keyring over the freedesktop Secret Service (gnome-keyring, KWallet, KeePassXC).
 //!
-//! Before each call the default collection is asked whether it is locked: the library would otherwise pop up a dialog and block until
-//! somebody answers it. Calls block, so they run on blocking threads with a time limit. A connection that failed is never kept: a
-//! keyring that was not there at login, or whose daemon was restarted, works as soon as it is back.
+//! Before each call the default collection is asked whether it is locked: the library would otherwise pop up a dialog and block
+//! until somebody answers it. Calls block, so they run on threads with a time limit; plain threads rather than the
+//! runtime's blocking ones, for which a runtime waits when it ends: a keyring that hangs must not keep Howdah from quitting. A
+//! connection that failed is never kept: a keyring that was not there at login, or whose daemon was restarted, works
+//! as soon as it is back.
 
 use std::{
     collections::HashMap,
@@ -13,7 +15,7 @@ use std::{
 use async_trait::async_trait;
 use howdah_domain::Secret;
 use keyring_core::{Entry, api::CredentialStoreApi};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use zbus_secret_service_keyring_store::{Store as KeyringStore, cred::Specifier};
 
@@ -41,6 +43,8 @@ const DEFAULT_COLLECTION: &str = "/org/freedesktop/secrets/aliases/default";
 pub struct SecretService {
     store: Arc<Mutex<Option<Arc<KeyringStore>>>>,
     calls: Arc<Semaphore>,
+    /// Held while a dialog waits for the person.
+    dialog: Arc<Semaphore>,
     timeout: Duration,
 }
 
@@ -49,6 +53,7 @@ impl Default for SecretService {
         Self {
             store: Arc::default(),
             calls: Arc::new(Semaphore::new(CALLS)),
+            dialog: Arc::new(Semaphore::new(1)),
             timeout: TIMEOUT,
         }
     }
@@ -81,12 +86,11 @@ impl SecretService {
                 .acquire_owned()
                 .await
                 .map_err(|_| Error::Stopped("the keyring is closed"))?;
-            tokio::task::spawn_blocking(move || {
+            on_a_thread(move || {
                 let _permit = permit;
                 call()
             })
             .await
-            .map_err(|_| Error::Stopped("the keyring call panicked"))?
         };
         tokio::time::timeout(self.timeout, work)
             .await
@@ -228,14 +232,39 @@ impl SecretStore for SecretService {
             KeyringState::Locked => {}
             other => return Ok(other),
         }
+        // One dialog is enough: who asks while it is shown is told how things are.
+        let Ok(permit) = Arc::clone(&self.dialog).try_acquire_owned() else {
+            return Ok(KeyringState::Locked);
+        };
         // Waits for a person: neither the time limit nor the number of calls applies.
-        let prompt = tokio::task::spawn_blocking(prompt_to_unlock);
+        let prompt = on_a_thread(move || {
+            let _permit = permit;
+            prompt_to_unlock()
+        });
         tokio::select! {
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            answer = prompt => answer.map_err(|_| Error::Stopped("the keyring call panicked"))??,
+            answer = prompt => answer?,
         }
         Ok(self.state().await)
     }
+}
+
+/// Runs a call on a thread of its own and awaits its answer. Nobody waits for the thread itself.
+async fn on_a_thread<T, F>(call: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("howdah-keyring".to_owned())
+        .spawn(move || {
+            let _ = answer.send(call());
+        })
+        .map_err(|error| Error::Keyring(error.to_string()))?;
+    answered
+        .await
+        .map_err(|_| Error::Stopped("the keyring call panicked"))?
 }
 
 /// Asks the bus whether the default collection is open. Shows no dialog.
