@@ -10,6 +10,8 @@ export default {
     adapter: adapter({ pages: 'build', assets: 'build', fallback: 'index.html' }),
     alias: { $features: 'src/lib/features', $components: 'src/lib/components' },
     // The window's content is never replaced under it, so there is no new version to poll for.
+    // The window loads from the program itself: one file comes faster than fifty.
+    output: { bundleStrategy: 'single' },
     version: { name: 'howdah', pollInterval: 0 },
   },
 };

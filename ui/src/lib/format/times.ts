@@ -91,8 +91,14 @@ function startOfDay(moment: number): number {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 }
 
-/** When something is due: `04:00` today, `tomorrow 04:00`, `Sun 04:00` within a week, `22 Nov 04:00` later. */
+/** When something is due, in short: `04:00` where that can only be the next one, else as `formatDay` has it. */
 export function formatDue(moment: Moment, now: number): string {
+  const distance = at(moment) - now;
+  return distance >= 0 && distance < DAY - HOUR ? formatTime(moment) : formatDay(moment, now);
+}
+
+/** A moment by its day: `04:00` today, `tomorrow 04:00`, `Sun 04:00` within a week, `22 Nov 04:00` beyond. */
+export function formatDay(moment: Moment, now: number): string {
   const time = formatTime(moment);
   const days = Math.round((startOfDay(at(moment)) - startOfDay(now)) / DAY);
   if (days === 0) return time;

@@ -22,6 +22,7 @@ export class DatabaseDetail {
   hear(event: Event): void {
     switch (event.type) {
       case 'progress':
+        if (!this.page.data?.runs.some((run) => run.id === event.run_id)) return;
         this.page.patch((page) => ({
           ...page,
           runs: page.runs.map((run) => withProgress(run, event)),

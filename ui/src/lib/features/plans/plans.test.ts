@@ -1,0 +1,252 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { useTransport, type Plan, type Schedule } from '$lib/ipc';
+import { Fixture } from '$lib/ipc/fixture';
+import { PlanEditor } from './editor.svelte';
+import { planSentence } from './sentence';
+import { formatTableName, parseTableName, parseTableNames } from './table-name';
+import { formatTimeOfDay, parseTimeOfDay } from './time-of-day';
+
+const proposal = {
+  schedule: { type: 'daily', at: { hour: 4, minute: 0 } } satisfies Schedule,
+  time_zone: 'Europe/Berlin',
+  folder: '/home/ada/Howdah',
+  scope: { type: 'database', name: 'shop' } as const,
+};
+
+const saved: Plan = {
+  id: 'plan',
+  server_id: 'server',
+  scope: { type: 'all_databases', except: ['scratch'] },
+  selection: {
+    schemas: ['public'],
+    exclude_schemas: ['old'],
+    tables: [],
+    exclude_tables: [{ schema: 'public', name: 'My table' }],
+    exclude_data: [],
+    keep_extensions: false,
+    keep_large_objects: true,
+  },
+  globals: false,
+  schedule: { type: 'weekly', days: ['sunday', 'monday'], at: { hour: 3, minute: 30 } },
+  time_zone: 'Europe/Berlin',
+  destinations: ['dest'],
+  level: 3,
+  enabled: false,
+  created_at: '2026-11-22T03:00:00Z',
+};
+
+describe('a time of day', () => {
+  test.each([
+    ['4', '04:00'],
+    ['04:00', '04:00'],
+    ['4.30', '04:30'],
+    ['0430', '04:30'],
+    ['16h15', '16:15'],
+    [' 4 pm ', '16:00'],
+    ['12am', '00:00'],
+    ['12:05 p.m.', '12:05'],
+    ['23:59', '23:59'],
+  ])('%s is %s', (typed, shown) => {
+    const at = parseTimeOfDay(typed);
+    expect(at && formatTimeOfDay(at)).toBe(shown);
+  });
+
+  test.each(['', '24:00', '4:60', '13 pm', '0 am', 'noon', '4:3', '4:000'])('%j is none', (typed) => {
+    expect(parseTimeOfDay(typed)).toBeUndefined();
+  });
+});
+
+describe('a table’s name', () => {
+  test.each([
+    ['public.orders', { schema: 'public', name: 'orders' }],
+    ['"My schema"."My ""table"""', { schema: 'My schema', name: 'My "table"' }],
+    ['public."a.b"', { schema: 'public', name: 'a.b' }],
+    ['  größe.maße ', { schema: 'größe', name: 'maße' }],
+  ])('%s is read', (text, name) => {
+    expect(parseTableName(text)).toEqual(name);
+  });
+
+  test.each(['orders', 'a.b.c', '.b', 'a.', 'a b.c', '"a.b'])('%s is none', (text) => {
+    expect(parseTableName(text)).toBeUndefined();
+  });
+
+  test('is written so that it is read the same', () => {
+    for (const name of [
+      { schema: 'public', name: 'orders' },
+      { schema: 'My schema', name: 'a "b" c' },
+      { schema: 'A', name: 'x.y' },
+    ]) {
+      expect(parseTableName(formatTableName(name))).toEqual(name);
+    }
+  });
+
+  test('stands alone on its line', () => {
+    expect(parseTableNames('public.a\n\n nonsense \npublic.b')).toEqual({
+      names: [
+        { schema: 'public', name: 'a' },
+        { schema: 'public', name: 'b' },
+      ],
+      wrong: ['nonsense'],
+    });
+  });
+});
+
+describe('a plan’s sentence', () => {
+  const at = { hour: 4, minute: 5 };
+  test.each<[Schedule, string]>([
+    [{ type: 'hourly', minute: 5 }, 'Every hour at minute 05 (Europe/Berlin), back up shop into ~/Howdah.'],
+    [{ type: 'daily', at }, 'Every day at 04:05 (Europe/Berlin), back up shop into ~/Howdah.'],
+    [
+      { type: 'weekly', days: ['sunday', 'monday', 'friday'], at },
+      'Every week on Mon, Fri and Sun at 04:05 (Europe/Berlin), back up shop into ~/Howdah.',
+    ],
+    [
+      { type: 'monthly', day: 31, at },
+      'Every month on day 31 at 04:05 (Europe/Berlin), back up shop into ~/Howdah.',
+    ],
+    [
+      { type: 'cron', expression: '0 4 * * 1-5' },
+      'By cron 0 4 * * 1-5 (Europe/Berlin), back up shop into ~/Howdah.',
+    ],
+    [{ type: 'manual' }, 'Only when asked, back up shop into ~/Howdah.'],
+  ])('%o is said', (schedule, sentence) => {
+    expect(planSentence({ ...proposal, schedule, folder: '~/Howdah' })).toBe(sentence);
+  });
+
+  test('names what all databases leave out', () => {
+    expect(planSentence({ ...saved, folder: undefined })).toContain(
+      'back up all databases of this server except scratch into its folder.',
+    );
+  });
+});
+
+describe('the editor', () => {
+  let fixture: Fixture;
+  beforeEach(() => {
+    fixture = new Fixture({ now: new Date('2026-11-22T15:00:00+01:00').getTime() });
+    useTransport(fixture);
+  });
+
+  test('drafts what is proposed', () => {
+    expect(new PlanEditor(proposal).draft('server')).toEqual({
+      id: null,
+      server_id: 'server',
+      scope: { type: 'database', name: 'shop' },
+      selection: {
+        schemas: [],
+        exclude_schemas: [],
+        tables: [],
+        exclude_tables: [],
+        exclude_data: [],
+        keep_extensions: false,
+        keep_large_objects: false,
+      },
+      globals: true,
+      schedule: proposal.schedule,
+      time_zone: 'Europe/Berlin',
+      folder: '/home/ada/Howdah',
+      enabled: true,
+    });
+  });
+
+  test('gives a saved plan back unchanged', () => {
+    const draft = new PlanEditor({ plan: saved, folder: '/backups' }).draft('server');
+    expect(draft).toMatchObject({
+      id: 'plan',
+      scope: saved.scope,
+      selection: saved.selection,
+      globals: false,
+      schedule: { type: 'weekly', days: ['monday', 'sunday'], at: { hour: 3, minute: 30 } },
+      enabled: false,
+      folder: '/backups',
+    });
+  });
+
+  test('tells a database that is called all from all databases', () => {
+    const editor = new PlanEditor({ ...proposal, scope: { type: 'database', name: 'all' } });
+    expect(editor.chosenScope).toEqual({ type: 'database', name: 'all' });
+    editor.scope = 'all';
+    expect(editor.chosenScope).toEqual({ type: 'all_databases', except: [] });
+  });
+
+  test('offers the databases that a test found, and all of them last', () => {
+    const labels = new PlanEditor(proposal).options(['billing', 'shop']).map((option) => option.label);
+    expect(labels).toEqual(['billing', 'shop', 'all databases of this server']);
+  });
+
+  test.each<[string, (editor: PlanEditor) => void, RegExp]>([
+    ['no time', (editor) => (editor.time = 'late'), /04:00/],
+    [
+      'no minute',
+      (editor) => {
+        editor.often = 'hourly';
+        editor.minute = '61';
+      },
+      /0 to 59/,
+    ],
+    [
+      'no day of the week',
+      (editor) => {
+        editor.often = 'weekly';
+        editor.days = [];
+      },
+      /at least one day/,
+    ],
+    [
+      'no day of the month',
+      (editor) => {
+        editor.often = 'monthly';
+        editor.day = '32';
+      },
+      /1 to 31/,
+    ],
+    ['no folder', (editor) => (editor.folder = ' '), /which folder/],
+    ['no table', (editor) => (editor.excludeData = 'sessions'), /“sessions”/],
+  ])('drafts nothing with %s, and says why', (_, spoil, why) => {
+    const editor = new PlanEditor(proposal);
+    spoil(editor);
+    expect(editor.problem).toMatch(why);
+    expect(editor.draft('server')).toBeUndefined();
+  });
+
+  test('shows the next five due times of what is chosen', async () => {
+    const editor = new PlanEditor(proposal);
+    await editor.askNextRuns(editor.schedule, editor.zone);
+    expect(editor.nextRuns).toHaveLength(5);
+    expect(editor.nextRuns[0]).toBe('2026-11-23T03:00:00.000Z');
+  });
+
+  test('says what is wrong with a cron expression, and drafts nothing until it is right', async () => {
+    const editor = new PlanEditor(proposal);
+    editor.often = 'cron';
+    editor.cron = '0 4 * *';
+    await editor.askNextRuns(editor.schedule, editor.zone);
+    expect(editor.problem).toMatch(/five fields/);
+    expect(editor.draft('server')).toBeUndefined();
+    editor.cron = '0 4 * * *';
+    await editor.askNextRuns(editor.schedule, editor.zone);
+    expect(editor.problem).toBeUndefined();
+  });
+
+  test('forgets the answer to a question that was overtaken', async () => {
+    const editor = new PlanEditor(proposal);
+    let release: (times: string[]) => void = () => undefined;
+    fixture.overrides.set('next_runs', () => new Promise((resolve) => (release = resolve)));
+    const slow = editor.askNextRuns({ type: 'hourly', minute: 0 }, 'UTC');
+    await Promise.resolve();
+    await new Promise((resolve) => setTimeout(resolve));
+    fixture.overrides.delete('next_runs');
+    await editor.askNextRuns(editor.schedule, editor.zone);
+    const shown = editor.nextRuns;
+    release(['2000-01-01T00:00:00Z']);
+    await slow;
+    expect(editor.nextRuns).toBe(shown);
+  });
+
+  test('keeps extensions along only where a part was chosen', () => {
+    const editor = new PlanEditor(proposal);
+    expect(editor.selection.keep_extensions).toBe(false);
+    editor.schemas = ['public'];
+    expect(editor.selection).toMatchObject({ schemas: ['public'], keep_extensions: true });
+  });
+});

@@ -1,0 +1,144 @@
+import axe from 'axe-core';
+import { readFileSync } from 'node:fs';
+import { describe, expect, test, vi } from 'vitest';
+import BackupDetailView from '$features/backups/BackupDetailView.svelte';
+import DatabaseView from '$features/databases/DatabaseView.svelte';
+import RunFull from '$features/runs/RunFull.svelte';
+import RunPane from '$features/runs/RunPane.svelte';
+import Add from '../src/routes/add/+page.svelte';
+import Backups from '../src/routes/backups/+page.svelte';
+import Databases from '../src/routes/databases/+page.svelte';
+import OverviewPage from '../src/routes/+page.svelte';
+import Runs from '../src/routes/runs/+page.svelte';
+import SettingsPage from '../src/routes/settings/+page.svelte';
+import type { Scenario } from '$lib/ipc/fixture/world';
+import { fireEvent } from '@testing-library/svelte';
+import { cleanup, screen, settle, show, small } from './frame';
+
+// axe computes every element's style, which the tests' DOM does slowly.
+vi.setConfig({ testTimeout: 60_000 });
+
+/** What axe finds; colours need a real layout, and are checked below by their values. */
+async function findings(container: HTMLElement): Promise<string[]> {
+  const { violations } = await axe.run(container, { rules: { 'color-contrast': { enabled: false } } });
+  return violations.flatMap((violation) =>
+    violation.nodes.map((node) => `${violation.id}: ${node.html.slice(0, 160)}`),
+  );
+}
+
+describe('axe finds nothing', () => {
+  test.each<Scenario>(['busy', 'calm', 'empty', 'long', 'broken', 'keyring'])(
+    'on the overview, %s',
+    async (scenario) => {
+      const { container } = await show(OverviewPage, {}, { fixture: small(scenario) });
+      expect(await findings(container)).toEqual([]);
+    },
+  );
+
+  test.each([
+    ['databases', Databases, '/databases'],
+    ['backups', Backups, '/backups'],
+    ['activity', Runs, '/runs'],
+    ['settings', SettingsPage, '/settings'],
+    ['add a database', Add, '/add'],
+  ] as const)('on %s', async (_, component, path) => {
+    const { container } = await show(component, {}, { path, fixture: small() });
+    expect(container.querySelector('h1')?.textContent).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('on a database that runs and one that failed', async () => {
+    const fixture = small();
+    for (const database of fixture.world.databases.slice(0, 3)) {
+      const { container } = await show(DatabaseView, { id: database.id }, { fixture });
+      for (const tab of screen.getAllByRole('tab')) {
+        await fireEvent.click(tab);
+        await settle();
+        expect(await findings(container)).toEqual([]);
+      }
+      cleanup();
+    }
+  });
+
+  test('on a backup', async () => {
+    const fixture = small();
+    const id = fixture.world.backups[0]?.id ?? '';
+    const { container } = await show(BackupDetailView, { id }, { fixture });
+    expect(screen.getByRole('heading', { level: 1 }).textContent).toContain('as of');
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('on a run at work, a failed one and one in the pane', async () => {
+    const fixture = small();
+    for (const state of ['running', 'failed'] as const) {
+      const id = fixture.world.runs.find((run) => run.state.state === state)?.id ?? '';
+      const { container } = await show(RunFull, { id }, { fixture });
+      expect(await findings(container)).toEqual([]);
+      cleanup();
+    }
+    const id = fixture.world.runs[0]?.id ?? '';
+    const pane = { id, hrefOf: (run: string) => `/runs/${run}`, onclose: () => undefined };
+    const { container } = await show(RunPane, pane, { fixture });
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('in a dialog', async () => {
+    const fixture = small();
+    const id = fixture.world.databases[1]?.id ?? '';
+    const { container } = await show(DatabaseView, { id }, { fixture });
+    await fireEvent.click(screen.getByRole('button', { name: 'Edit the plan' }));
+    await settle();
+    expect(screen.getByRole('dialog', { name: 'Edit the plan' })).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+});
+
+describe('text can be read on its background', () => {
+  const css = readFileSync('src/lib/styles/tokens.css', 'utf8');
+
+  function tokens(block: string): Record<string, string> {
+    return Object.fromEntries(
+      [...block.matchAll(/--([a-z-]+):\s*(#[0-9a-f]{6});/g)].map(([, name, value]) => [name, value]),
+    );
+  }
+
+  function luminance(hex: string): number {
+    const [r = 0, g = 0, b = 0] = [1, 3, 5].map((at) => {
+      const part = parseInt(hex.slice(at, at + 2), 16) / 255;
+      return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  }
+
+  function contrast(a: string, b: string): number {
+    const [light = 0, dark = 0] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+    return (light + 0.05) / (dark + 0.05);
+  }
+
+  const light = tokens(css.slice(css.indexOf(':root {'), css.indexOf('@media')));
+  const dark = tokens(css.slice(css.indexOf("[data-theme='dark']")));
+  const system = tokens(css.slice(css.indexOf('prefers-color-scheme'), css.indexOf("[data-theme='dark']")));
+
+  test('dark by choice and dark by the system are the same', () => {
+    expect(Object.keys(dark).length).toBeGreaterThan(15);
+    expect(system).toEqual(dark);
+  });
+
+  const TEXT = ['text', 'muted', 'faint', 'accent', 'ok', 'warn', 'bad', 'prod', 'stage', 'dev'];
+  const GROUND = ['bg', 'surface', 'sunken'];
+
+  test.each([
+    ['light', light],
+    ['dark', dark],
+  ])('%s', (_, theme) => {
+    const pairs = [
+      ...TEXT.flatMap((text) => GROUND.map((ground) => [text, ground] as const)),
+      ['on-accent', 'accent'] as const,
+      ['text', 'accent-soft'] as const,
+    ];
+    const poor = pairs
+      .map(([text, ground]) => ({ text, ground, ratio: contrast(theme[text] ?? '', theme[ground] ?? '') }))
+      .filter(({ ratio }) => !(ratio >= 4.5));
+    expect(poor).toEqual([]);
+  });
+});

@@ -1,0 +1,53 @@
+/** Renders a page inside what the frame provides. */
+import { cleanup, render, screen } from '@testing-library/svelte';
+import { page } from '$app/state';
+import { tick, type Component } from 'svelte';
+import { useTransport } from '$lib/ipc';
+import { Fixture, type FixtureOptions } from '$lib/ipc/fixture';
+import Frame from './Frame.svelte';
+
+/** Lets answers of the fixture and what follows from them arrive. */
+export async function settle(): Promise<void> {
+  for (let index = 0; index < 6; index += 1) {
+    await new Promise((resolve) => setTimeout(resolve));
+    await tick();
+  }
+}
+
+export interface Shown {
+  fixture: Fixture;
+  container: HTMLElement;
+}
+
+export async function show<Props extends Record<string, unknown>>(
+  component: Component<Props>,
+  props: Props,
+  options: FixtureOptions & { path?: string; fixture?: Fixture } = {},
+): Promise<Shown> {
+  const fixture = options.fixture ?? new Fixture(options);
+  useTransport(fixture);
+  const url = new URL(options.path ?? '/', 'http://localhost');
+  Object.assign(page, { url });
+  const { container } = render(Frame, { props: { component: component as Component, inner: props } });
+  await settle();
+  return { fixture, container };
+}
+
+/** A world with a few of everything, for tests that look at each element. */
+export function small(scenario: FixtureOptions['scenario'] = 'busy'): Fixture {
+  const fixture = new Fixture({ scenario });
+  const { world } = fixture;
+  const kept = new Set(
+    world.databases.flatMap((database) =>
+      world.backups.filter((backup) => backup.database_id === database.id).slice(0, 4),
+    ),
+  );
+  world.backups = world.backups.filter((backup) => kept.has(backup));
+  world.runs = world.runs.filter(
+    (run) => run.state.state !== 'succeeded' || world.backups.some((backup) => backup.run_id === run.id),
+  );
+  for (const backup of world.backups) backup.tables = 12;
+  return fixture;
+}
+
+export { cleanup, screen };
