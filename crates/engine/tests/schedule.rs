@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use howdah_domain::schedule::TimeOfDay;
 use howdah_domain::{Environment, FailureCode, RunState, Schedule, Scope, SkipReason, Trigger, WaitReason};
-use howdah_engine::api::{ConnectionInput, DatabaseStatus, NeedKind, PlanDraft, RunView};
+use howdah_engine::api::{ConnectionInput, DatabaseStatus, NeedKind, PlanDraft, RunView, ServerChange};
 use howdah_store::KeyringState;
 use howdah_testkit::Cluster;
 use jiff::{SignedDuration, Timestamp};
@@ -262,8 +262,14 @@ async fn a_server_that_is_away_is_tried_again_after_a_minute() {
 
     cluster.start_again().await.unwrap();
     test.clock.turn(SignedDuration::from_secs(61));
-    let settings = test.engine.settings().await;
-    test.engine.save_settings(settings).await.unwrap();
+    // It listens on another port now; telling Howdah so also makes it look at what waits.
+    let moved = ServerChange {
+        name: None,
+        connection: Some(cluster.connection("postgres")),
+        password: None,
+        environment: None,
+    };
+    test.engine.change_server(&draft.server_id, moved).await.unwrap();
     let ended = test.ended(&run.id).await;
     assert_eq!(
         (ended.state, ended.attempt, ended.failure),

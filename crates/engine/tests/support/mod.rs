@@ -167,9 +167,10 @@ impl TestEngine {
                 while !matches!(events.recv().await, Ok(Event::Run { .. }) | Err(_)) {}
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), look)
-            .await
-            .expect("the run came to no end in 30 s")
+        match tokio::time::timeout(Duration::from_secs(30), look).await {
+            Ok(run) => run,
+            Err(_) => panic!("not so after 30 s: {:?}", self.engine.run_page(id).await),
+        }
     }
 }
 
