@@ -158,7 +158,10 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
             seen.programs
         );
     }
-    assert!(data_dir.join("howdah.sqlite").is_file() || data_dir.read_dir().unwrap().count() > 1);
+    assert!(
+        data_dir.join("howdah.db").is_file(),
+        "SQLite is among the files looked into"
+    );
     // The keyring's own file is the one place; in this desktop it has no password of its own.
     for folder in [
         home(),
@@ -291,4 +294,36 @@ async fn closing_the_window_ends_its_webview_and_a_signal_ends_the_app() {
         app.ended(Duration::from_secs(15)).await.success(),
         "a signal ends it in good order"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn a_data_directory_of_a_newer_howdah_is_left_alone_and_the_window_says_why() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("howdah.db");
+    let newer = rusqlite::Connection::open(&file).unwrap();
+    newer
+        .execute_batch("CREATE TABLE of_the_future (x); PRAGMA user_version = 9999;")
+        .unwrap();
+    drop(newer);
+    let before = std::fs::read(&file).unwrap();
+    let panel = Panel::start().await;
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", data.path())]).await;
+    window
+        .see("The data directory was written by a newer Howdah.")
+        .await;
+    eventually("the tray says so too", Duration::from_secs(10), || async {
+        panel
+            .menu()
+            .await
+            .all()
+            .iter()
+            .any(|line| line.label.contains("could not start"))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    panel.click("Quit").await;
+    window_is_there(false).await;
+    window.end().await;
 }
