@@ -100,7 +100,7 @@ pub async fn compare(
         ));
     };
     let conditions = cancelled_or(cancel, extension_conditions(first)).await?;
-    let (jobs, mut remarks) = jobs(index, conditions);
+    let (jobs, mut remarks) = jobs(index, &conditions);
     let total = jobs.iter().map(|job| job.copies.len() as u64).sum();
     let queue = Arc::new(Mutex::new(jobs));
     let (sender, mut results) = tokio::sync::mpsc::channel::<Done>(16);
@@ -208,7 +208,7 @@ struct Done {
 }
 
 /// The jobs of an index, the largest first, and what cannot be compared whole.
-fn jobs(index: &Index, conditions: HashMap<TableName, String>) -> (VecDeque<Job>, Vec<String>) {
+fn jobs(index: &Index, conditions: &HashMap<TableName, String>) -> (VecDeque<Job>, Vec<String>) {
     let encoding = index.settings.get("encoding").map(String::as_str);
     let mut remarks = Vec::new();
     let mut single = Vec::new();
@@ -581,7 +581,7 @@ mod tests {
             ],
             ..Index::default()
         };
-        let (jobs, remarks) = jobs(&index, HashMap::new());
+        let (jobs, remarks) = jobs(&index, &HashMap::new());
         let names: Vec<_> = jobs
             .iter()
             .map(|job| {

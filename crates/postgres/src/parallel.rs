@@ -167,12 +167,12 @@ impl Restore {
         let stop = cancel.child_token();
         for _ in 0..jobs.min(count) {
             let session = self.session(cancel).await?;
-            let (work, stop) = (work.clone(), stop.clone());
+            let (restore, work, stop) = (self.clone(), work.clone(), stop.clone());
             workers.spawn(async move {
                 let done = tokio::select! {
                     biased;
                     () = stop.cancelled() => Err(Error::Cancelled),
-                    done = worker(&session, &work) => done,
+                    done = worker(&restore, session, &work, &stop) => done,
                 };
                 if done.is_err() {
                     stop.cancel();
@@ -393,12 +393,16 @@ const SESSION: &str = "SET statement_timeout = 0;
     SET client_min_messages = warning;
     SET row_security = off;";
 
-async fn worker<S>(session: &Session, work: &Work<S>) -> Result<Vec<RestoreError>, Error>
+async fn worker<S>(
+    restore: &Restore,
+    mut session: Session,
+    work: &Work<S>,
+    stop: &CancellationToken,
+) -> Result<Vec<RestoreError>, Error>
 where
     S: RangeSource + Clone + Send + Sync + 'static,
 {
-    let preparing = |error| Error::query("preparing a connection of the restore", error);
-    session.client.batch_execute(SESSION).await.map_err(preparing)?;
+    prepare(&session).await?;
     let mut errors = Vec::new();
     loop {
         let part = work.queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -406,7 +410,7 @@ where
         let entry = &work.index.entries[part.entry];
         let name = format!("{}.{}", entry.schema, entry.name);
         work.progress.change(|now| now.table = Some(name.clone()));
-        match copy(session, work, entry, part).await? {
+        match copy(&session, work, entry, part).await? {
             None => {
                 let mut left = work.left.lock().unwrap_or_else(PoisonError::into_inner);
                 let left = left.get_mut(&part.dump_id).map(|left| {
@@ -421,9 +425,17 @@ where
                 let line = error.to_string();
                 (work.on_line.lock().unwrap_or_else(PoisonError::into_inner))(Severity::Error, &line);
                 errors.push(error);
+                // The driver loses count of the server's answers when a COPY is refused before it begins.
+                session = restore.session(stop).await?;
+                prepare(&session).await?;
             }
         }
     }
+}
+
+async fn prepare(session: &Session) -> Result<(), Error> {
+    let preparing = |error| Error::query("preparing a connection of the restore", error);
+    session.client.batch_execute(SESSION).await.map_err(preparing)
 }
 
 /// Brings one part in; what the server refuses comes back, a broken connection or an unreadable backup is an error.

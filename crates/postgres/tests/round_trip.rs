@@ -1,5 +1,7 @@
 //! Dump, restore, compare, on real servers of every major.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
 mod support;
 
 use std::collections::BTreeSet;

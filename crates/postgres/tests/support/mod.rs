@@ -1,5 +1,6 @@
 //! What the tests of dumps and restores share: a backup taken into a temporary folder, and restored from there.
-#![allow(dead_code, reason = "each test program uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 use std::fs::File;
 use std::path::PathBuf;
