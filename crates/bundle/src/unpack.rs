@@ -129,9 +129,10 @@ fn is_plain(path: &Path) -> bool {
 
 fn is_left(package: &Package, path: &Path) -> bool {
     let path = path.to_string_lossy();
-    package.leave.iter().any(|rule| match rule.strip_prefix('.') {
-        Some(_) => path.ends_with(rule.as_str()),
-        None => path.starts_with(rule.as_str()),
+    package.leave.iter().any(|rule| match rule.as_bytes().first() {
+        Some(b'.') => path.ends_with(rule.as_str()),
+        Some(b'*') => path.contains(&rule[1..]),
+        _ => path.starts_with(rule.as_str()),
     })
 }
 

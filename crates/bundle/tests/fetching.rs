@@ -80,6 +80,7 @@ impl Bench {
                 ("package/native/bin/postgres", &postgres, 0o755),
                 ("package/native/lib/libpq.so.5.17", "libpq", 0o755),
                 ("package/native/lib/libpq.a", "static", 0o644),
+                ("package/native/lib/jsonb_plperl.so", "perl", 0o755),
                 ("package/native/lib/libicudata.so.60", "the same in all", 0o755),
                 ("package/native/include/postgres.h", "header", 0o644),
                 ("package/native/share/postgresql/postgres.bki", "bki", 0o644),
@@ -114,7 +115,7 @@ impl Bench {
             sha256: sha256_of(&self.shelf.folder.join(file)).unwrap_or_default(),
             root: "package/native".into(),
             keep: ["bin/", "lib/", "share/"].map(String::from).into(),
-            leave: [".a"].map(String::from).into(),
+            leave: [".a", "*plperl"].map(String::from).into(),
             share: vec!["lib/libicudata.so.60".into()],
             library_path: Vec::new(),
             needs: String::new(),
@@ -241,6 +242,17 @@ fn a_second_run_fetches_nothing() {
     bench.major(&[&package]).unwrap();
     assert_eq!(bench.major(&[&package]).unwrap(), Outcome::Current);
     assert_eq!(bench.shelf.fetched.get(), 1);
+}
+
+#[test]
+fn what_is_taken_of_the_same_package_can_change() {
+    let bench = Bench::new();
+    let mut package = bench.server(17);
+    bench.major(&[&package]).unwrap();
+    package.leave.push("share/".into());
+    package.keep.retain(|rule| rule != "share/");
+    assert_eq!(bench.major(&[&package]).unwrap(), Outcome::Made);
+    assert!(!bench.programs().join("17/server/share").exists());
 }
 
 #[test]

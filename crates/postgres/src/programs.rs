@@ -40,7 +40,7 @@ struct Stamp {
 #[derive(Debug, Clone, Deserialize)]
 struct Part {
     version: String,
-    sha256: String,
+    recipe: String,
     library_path: Vec<PathBuf>,
 }
 
@@ -89,7 +89,7 @@ pub struct ServerPrograms {
     pub pg_ctl: PathBuf,
     /// Folders that must be on the library path.
     pub library_path: Vec<PathBuf>,
-    /// Changes whenever the programs do: the SHA-256 of the package they came from.
+    /// Changes whenever the programs do: a SHA-256 of what they were made from.
     pub stamp: String,
 }
 
@@ -114,9 +114,10 @@ impl Programs {
     /// # Errors
     /// [`FailureCode::ProgramMissing`], naming the places; a folder that was named is not passed over for another.
     pub fn locate(explicit: Option<&Path>) -> Result<Self, Error> {
+        let from_variable = || env::var_os(PROGRAMS_VARIABLE).filter(|named| !named.is_empty());
         if let Some(named) = explicit
             .map(Path::to_path_buf)
-            .or_else(|| env::var_os(PROGRAMS_VARIABLE).map(Into::into))
+            .or_else(|| from_variable().map(PathBuf::from))
         {
             return Self::at(&named);
         }
@@ -303,7 +304,7 @@ impl ServerPrograms {
             initdb: bin.join("initdb"),
             pg_ctl: bin.join("pg_ctl"),
             library_path,
-            stamp: part.sha256.clone(),
+            stamp: part.recipe.clone(),
             root,
         }
     }
@@ -406,7 +407,7 @@ mod tests {
         for (major, client) in majors {
             let folder = root.path().join(major.to_string());
             std::fs::create_dir(&folder).unwrap();
-            let part = serde_json::json!({"version": format!("{major}.7"), "file": "f", "sha256": "s", "library_path": []});
+            let part = serde_json::json!({"version": format!("{major}.7"), "file": "f", "sha256": "s", "recipe": "r", "library_path": []});
             let client = client.then_some(&part);
             let stamp = serde_json::json!({"layout": 1, "major": major, "client": client, "server": part});
             std::fs::write(folder.join(STAMP), stamp.to_string()).unwrap();
