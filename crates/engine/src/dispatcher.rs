@@ -4,7 +4,7 @@
 //! loop only offers it this process's runs whenever something may have changed.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use howdah_domain::{Failure, Phase, RunId, RunState, WaitReason};
 use howdah_store::KeyringState;
@@ -13,13 +13,24 @@ use howdah_store::tables::{databases, servers};
 use jiff::Timestamp;
 
 use crate::engine::{Engine, OrFailure};
+use crate::recovery;
 
 /// The loop looks again after this long, whatever happens: other processes' runs end without telling this one.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
+/// A process beside this one may have been killed: its run would hold a place, and its leavings would stay.
+const SET_RIGHT: Duration = Duration::from_secs(60);
+
 /// Runs until the engine ends.
 pub(crate) async fn run(engine: Engine) {
+    let mut set_right = Instant::now();
     loop {
+        if set_right.elapsed() >= SET_RIGHT {
+            if let Err(failure) = recovery::set_right(&engine).await {
+                tracing::error!(%failure, "what dead processes left could not be looked at");
+            }
+            set_right = Instant::now();
+        }
         let next = match engine.start_what_can().await {
             Ok(next) => next,
             Err(failure) => {
@@ -65,7 +76,7 @@ impl Engine {
     async fn runs_to_start(&self) -> Result<Vec<Run>, Failure> {
         let at_work: HashSet<RunId> = self.active().keys().cloned().collect();
         let owner = self.0.store.owner().clone();
-        let mut active = self.0.store.read(|c| runs::active(c)).await.or_failure()?;
+        let mut active = self.0.store.read(runs::active).await.or_failure()?;
         active.retain(|run| {
             run.owner == owner
                 && matches!(run.state, RunState::Queued | RunState::Waiting { .. })

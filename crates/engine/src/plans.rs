@@ -117,7 +117,7 @@ impl Engine {
 
     /// All plans, oldest first.
     pub async fn list_plans(&self) -> Result<Vec<Plan>, Failure> {
-        self.0.store.read(|c| plans::list(c)).await.or_failure()
+        self.0.store.read(plans::list).await.or_failure()
     }
 
     /// A plan.

@@ -45,7 +45,7 @@ impl Engine {
         match cleared {
             Ok(()) => {}
             Err(failure) => {
-                tracing::warn!(folder = %folder.display(), %failure, "leavings could not be cleared yet")
+                tracing::warn!(folder = %folder.display(), %failure, "leavings could not be cleared yet");
             }
         }
     }

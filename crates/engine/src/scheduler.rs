@@ -4,7 +4,7 @@
 //! started. The wall clock is read at least every fifteen seconds; due times missed meanwhile (asleep, not running) become
 //! one run of the latest.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use howdah_domain::{
     DatabaseId, Failure, FailureCode, OccurrenceId, Plan, RunKind, RunState, Schedule, Scope, SkipReason,
@@ -13,7 +13,7 @@ use howdah_domain::{
 use howdah_notify::{Message, Severity};
 use howdah_store::tables::databases::{self, Database, Discovery};
 use howdah_store::tables::runs::{self, NewRun, Outcome, Run};
-use howdah_store::tables::{occurrences, plans, settings};
+use howdah_store::tables::{occurrences, plans, run_logs, settings};
 use howdah_store::{OwnerId, Result as StoreResult};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -30,12 +30,25 @@ const LOOK_AGAIN: Duration = Duration::from_secs(15);
 /// Claims older than this are forgotten; the latest of each plan stays.
 const KEEP_CLAIMS: SignedDuration = SignedDuration::from_hours(24 * 400);
 
+/// Logs of runs that ended before that are forgotten; the runs stay.
+const KEEP_LOGS: SignedDuration = SignedDuration::from_hours(24 * 180);
+
+/// How often what is too old is forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
+
 /// Runs until the engine ends.
 pub(crate) async fn run(engine: Engine) {
     let mut told = None;
+    let mut forgot: Option<Instant> = None;
     loop {
         if let Err(failure) = engine.claim_what_is_due().await {
             tracing::error!(%failure, "the schedule could not be looked at");
+        }
+        if forgot.is_none_or(|at| at.elapsed() >= FORGET) {
+            if let Err(failure) = engine.forget_what_is_old().await {
+                tracing::warn!(%failure, "what is old could not be forgotten");
+            }
+            forgot = Some(Instant::now());
         }
         let view = engine.scheduler().await.ok();
         if view != told
@@ -161,10 +174,20 @@ impl Engine {
         for (plan, at) in due {
             self.claim(plan, at).await?;
         }
-        let before = now.checked_sub(KEEP_CLAIMS).unwrap_or(Timestamp::MIN);
+        Ok(())
+    }
+
+    /// Forgets claims and logs that are too old to be asked for.
+    async fn forget_what_is_old(&self) -> Result<(), Failure> {
+        let now = self.0.clock.now();
+        let before = |keep| now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let (claims, logs) = (before(KEEP_CLAIMS), before(KEEP_LOGS));
         self.0
             .store
-            .write(move |tx| occurrences::prune(tx, before))
+            .write(move |tx| {
+                occurrences::prune(tx, claims)?;
+                run_logs::prune(tx, logs)
+            })
             .await
             .or_failure()?;
         Ok(())
@@ -290,7 +313,7 @@ impl Engine {
             .unwrap_or_default();
         for database in &discovery.joined {
             self.tell_people(
-                Message::new(
+                &Message::new(
                     Severity::Success,
                     format!("{} is new on {server}", database.name),
                     "The plan covers all of the server's databases, so it is backed up from now on.",
@@ -300,7 +323,7 @@ impl Engine {
         }
         for database in &discovery.vanished {
             self.tell_people(
-                Message::new(
+                &Message::new(
                     Severity::Warning,
                     format!("{} is no longer on {server}", database.name),
                     "It was dropped or renamed, or the role no longer sees it. Its backups are kept.",

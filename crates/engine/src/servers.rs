@@ -169,7 +169,7 @@ impl Engine {
 
     /// All servers, by name.
     pub async fn list_servers(&self) -> Result<Vec<ServerView>, Failure> {
-        let rows = self.0.store.read(|c| servers::list(c)).await.or_failure()?;
+        let rows = self.0.store.read(servers::list).await.or_failure()?;
         Ok(rows.iter().map(view).collect())
     }
 

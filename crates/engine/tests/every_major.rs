@@ -1,5 +1,7 @@
 //! A backup of every kind of object, on every major: readable by the standard tools, whole, and equal when restored.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::process::{Command, Stdio};

@@ -1,5 +1,7 @@
 //! The schedule at work: due times become runs, once each, whatever the clock does.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::time::Duration;

@@ -9,6 +9,7 @@ use super::{LogLine, RunView, SchedulerView};
 
 /// What happens, as it happens. One channel carries all.
 #[derive(Debug, Clone, Serialize, TS)]
+#[allow(clippy::large_enum_variant)] // most events are of the large kind
 #[serde(tag = "type", rename_all = "snake_case")]
 #[ts(export)]
 pub enum Event {

@@ -117,7 +117,7 @@ impl Engine {
             });
         }
         if let Some(message) = self.message(run).await {
-            self.tell_people(message.route(format!("/runs/{}", run.id)));
+            self.tell_people(&message.route(format!("/runs/{}", run.id)));
         }
     }
 
@@ -151,7 +151,7 @@ impl Engine {
     }
 
     /// Sends a message to every channel, in a task of its own: nobody waits for a notification.
-    pub(crate) fn tell_people(&self, message: Message) {
+    pub(crate) fn tell_people(&self, message: &Message) {
         for channel in self.0.channels.clone() {
             let (message, cancel) = (message.clone(), self.0.ending.clone());
             self.spawn(async move {

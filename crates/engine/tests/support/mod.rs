@@ -1,6 +1,6 @@
 //! An engine for a test: data directory of its own, secrets in memory, a clock that can be turned, messages caught.
 
-#![allow(dead_code, unreachable_pub)] // each test file uses what it needs
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // each test file uses what it needs
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
