@@ -14,6 +14,7 @@ export type { Transport } from './transport';
 
 let chosen: Promise<Transport> | undefined;
 const hearers = new Set<(event: Event) => void>();
+/** Settled when events arrive, or when it is plain that none will: pages are still answered then. */
 let listening: Promise<unknown> | undefined;
 
 async function choose(): Promise<Transport> {
@@ -43,6 +44,8 @@ export async function call<Name extends CommandName>(
   ...[args]: Commands[Name]['args'] extends Record<string, never> ? [] : [args: Commands[Name]['args']]
 ): Promise<Commands[Name]['answer']> {
   try {
+    // Who listens first and asks then must miss nothing in between.
+    await listening;
     return await (await transport()).invoke(command, args ?? {});
   } catch (thrown) {
     throw toFailure(thrown);
@@ -50,11 +53,13 @@ export async function call<Name extends CommandName>(
 }
 
 function listen(): void {
-  listening ??= transport().then((way) =>
-    way.listen((event) => {
-      for (const hear of [...hearers]) hear(event as Event);
-    }),
-  );
+  listening ??= transport()
+    .then((way) =>
+      way.listen((event) => {
+        for (const hear of [...hearers]) hear(event as Event);
+      }),
+    )
+    .catch(() => undefined);
 }
 
 /** Hears every event of the engine until the answer is called. */

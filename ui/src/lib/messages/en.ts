@@ -249,6 +249,8 @@ export const en = {
   'add.role_sql_text':
     'SQL for a role with the least rights that a backup needs. Howdah never runs it, and it touches nobody else’s rights.',
   'add.anyway': 'Set up the plan anyway',
+  'add.choice_untested': 'The test covered the whole database, not this choice.',
+  'add.test_choice': 'Test this choice',
   'add.plan': 'Plan',
   'add.name_hint': 'As you want to see it in lists.',
   'add.start': 'Start, and back up now',
@@ -314,6 +316,7 @@ export const en = {
   'plan.details_data': { one: '{n} table without rows', other: '{n} tables without rows' },
   'plan.details_no_globals': 'without roles and other globals',
   'plan.schemas': 'Only these schemas',
+  'plan.schemas_typed': 'One a line, exactly as they are called. None means all of them, also those to come.',
   'plan.schemas_hint': 'None chosen means all of them, also those to come.',
   'plan.keep_extensions': 'Take extensions along, although only some schemas are chosen',
   'plan.keep_large_objects': 'Take large objects along, although only some schemas are chosen',
@@ -469,6 +472,7 @@ export const en = {
   'backup.copies': 'Copies',
   'backup.present': 'In place',
   'backup.gone': 'Missing',
+  'backup.damaged': 'Damaged',
   'backup.open_folder': 'Open the folder',
   'backup.copy_path': 'Copy the path',
   'backup.by_hand': 'Restore by hand',
@@ -477,6 +481,7 @@ export const en = {
   'backup.filter': 'Of which database',
   'backup.all_databases': 'All databases',
   'backup.more': { one: 'Show {n} more of {total}', other: 'Show {n} more of {total}' },
+  'backup.show_all': 'Show all backups',
   'backup.none_title': 'No backups yet',
   'backup.none_text':
     'Each good backup will be listed here, with its size, its rows and whether it was read back.',

@@ -44,6 +44,7 @@ export class AddDatabase {
   #asked = 0;
   /** The input that was tested, to see that it changed since. */
   #tested = $state('');
+  #testedSelection = $state(JSON.stringify(EVERYTHING));
   /** The server as saved, so that a second attempt does not save it twice. */
   #saved: { id: string; from: string } | undefined;
 
@@ -104,10 +105,26 @@ export class AddDatabase {
     const { input } = this;
     if (!input) return;
     this.#tested = JSON.stringify(input);
+    this.#testedSelection = JSON.stringify(EVERYTHING);
     this.plan = undefined;
     const report = await this.test.start(input, EVERYTHING);
     if (report?.ok) this.openPlan(settings);
   }
+
+  /** Tests again with what of the database was chosen, and leaves the plan as it is. */
+  async testChoice(): Promise<void> {
+    const { input, plan } = this;
+    if (!input || !plan) return;
+    const { selection } = plan;
+    this.#tested = JSON.stringify(input);
+    this.#testedSelection = JSON.stringify(selection);
+    await this.test.start(input, selection);
+  }
+
+  /** Whether another part of the database was chosen than was tested. */
+  readonly choiceUntested = $derived.by(
+    () => this.plan !== undefined && JSON.stringify(this.plan.selection) !== this.#testedSelection,
+  );
 
   /** Opens the third step, also where the test found what would make a backup fail, and somebody means to mend it. */
   openPlan(settings: SettingsPage): void {

@@ -45,6 +45,14 @@ export class PlanEditor {
   enabled = $state(true);
 
   schemas = $state<string[]>([]);
+  /** The same as a text, one a line, for where nobody knows the schemas that there are. */
+  get schemasText(): string {
+    return this.schemas.join('\n');
+  }
+  set schemasText(text: string) {
+    this.schemas = text.split('\n').filter((name) => name.trim() !== '');
+  }
+
   excludeTables = $state('');
   excludeData = $state('');
   keepExtensions = $state(true);

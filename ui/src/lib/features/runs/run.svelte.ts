@@ -69,8 +69,8 @@ export class RunDetail {
   /** Lines may arrive by event while the page is on its way: those that it has already are not shown twice. */
   #merge(page: RunPage): void {
     const known = new Set(page.log.map(key));
-    const last = page.log.at(-1)?.at;
-    const newer = this.log.filter((line) => (last === undefined || line.at >= last) && !known.has(key(line)));
+    const last = Date.parse(page.log.at(-1)?.at ?? '');
+    const newer = this.log.filter((line) => !(Date.parse(line.at) < last) && !known.has(key(line)));
     this.shortened = page.log_shortened;
     this.log = page.log;
     this.#append(newer);
