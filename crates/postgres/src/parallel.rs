@@ -435,7 +435,12 @@ where
 
 async fn prepare(session: &Session) -> Result<(), Error> {
     let preparing = |error| Error::query("preparing a connection of the restore", error);
-    session.client.batch_execute(SESSION).await.map_err(preparing)
+    session.client.batch_execute(SESSION).await.map_err(preparing)?;
+    if session.server_version.major >= 17 {
+        let unlimited = "SET transaction_timeout = 0";
+        session.client.batch_execute(unlimited).await.map_err(preparing)?;
+    }
+    Ok(())
 }
 
 /// Brings one part in; what the server refuses comes back, a broken connection or an unreadable backup is an error.

@@ -27,7 +27,7 @@ pub struct Complaint {
     pub text: String,
     /// Lines of detail, hint and context, each with its label (`DETAIL:  …`, `detail: …`).
     pub notes: Vec<String>,
-    /// The statement that failed, shortened to 2,000 bytes.
+    /// The statement that failed, shortened to 16 KiB.
     pub command: Option<String>,
     /// The archive's entry that pg_restore was at.
     pub entry: Option<Entry>,
@@ -63,7 +63,7 @@ impl Complaint {
         }
         if let Some(command) = &self.command {
             text.push_str("\nCommand was: ");
-            text.push_str(command);
+            text.push_str(cut(command, SHOWN_COMMAND));
         }
         text
     }
@@ -86,8 +86,10 @@ pub(crate) fn server_text(text: &str) -> Option<&str> {
 
 /// The longest line kept, in bytes; what is longer is cut.
 const LONGEST_LINE: usize = 16 * 1024;
-/// The longest statement kept with a complaint, in bytes.
-const LONGEST_COMMAND: usize = 2_000;
+/// The longest statement kept with a complaint, in bytes: from 16 on pg_dump locks all tables in one.
+const LONGEST_COMMAND: usize = LONGEST_LINE;
+/// How much of a statement is shown, in bytes.
+const SHOWN_COMMAND: usize = 2_000;
 /// The longest text of one complaint, in bytes.
 const LONGEST_TEXT: usize = 8_000;
 /// Complaints kept whole; more are only counted.

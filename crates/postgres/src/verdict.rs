@@ -32,6 +32,16 @@ impl std::fmt::Display for RestoreError {
 pub fn verdict(stderr: &Stderr, status: ExitStatus, connection: &Connection) -> Failure {
     let program = stderr.program();
     let last = stderr.errors().next_back();
+    if let Some(error) = last
+        && error.full_text().contains("max_locks_per_transaction")
+    {
+        return Failure::new(
+            FailureCode::ProgramFailed,
+            format!("{program} needs a lock on every table at once, and the server has no room for so many."),
+        )
+        .hint("Raise max_locks_per_transaction on the server (256 is enough for some 25,000 tables with the default max_connections) and restart it, or back up schema by schema.")
+        .details(stderr.end());
+    }
     if let Some(failure) = stderr.errors().rev().find_map(|error| {
         let code = code_of(error)?;
         Some(in_words(program, code, error, connection))
@@ -170,7 +180,7 @@ fn in_words(program: &str, code: FailureCode, error: &Complaint, connection: &Co
                 .command
                 .as_deref()
                 .and_then(locked_tables)
-                .map_or_else(|| "a table".to_owned(), |tables| one_line(cut(tables, 300)));
+                .unwrap_or_else(|| "a table".to_owned());
             Failure::new(
                 code,
                 format!("{program} waited in vain for a lock on {tables}: somebody is changing a table's definition, or holds it locked."),
@@ -272,10 +282,18 @@ fn identifiers(command: &str) -> Vec<&str> {
     words
 }
 
-/// `public.a, public.b` of `LOCK TABLE public.a, public.b IN ACCESS SHARE MODE`.
-fn locked_tables(command: &str) -> Option<&str> {
+/// The table of `LOCK TABLE public.a IN ACCESS SHARE MODE`; of several (16 and later lock all in one statement) only
+/// that it is one of them.
+fn locked_tables(command: &str) -> Option<String> {
     let tables = command.strip_prefix("LOCK TABLE ")?;
-    Some(tables.rsplit_once(" IN ").map_or(tables, |(tables, _)| tables))
+    let tables = tables.rsplit_once(" IN ").map_or(tables, |(tables, _)| tables);
+    let names = identifiers(tables);
+    Some(match names.as_slice() {
+        [_] => one_line(tables),
+        [first, second] => format!("{first} or {second}"),
+        [first, ..] => format!("one of {} tables ({first}, …)", names.len()),
+        [] => return None,
+    })
 }
 
 /// Lines joined by spaces.
@@ -371,6 +389,16 @@ mod tests {
         "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\npg_dump: detail: Query was: LOCK TABLE public.a IN ACCESS SHARE MODE",
         FailureCode::LockTimeout,
         "public.a"
+    )]
+    #[case::lock_on_one_of_many(
+        "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\npg_dump: detail: Query was: LOCK TABLE public.a, public.\"b, c\", x.d IN ACCESS SHARE MODE",
+        FailureCode::LockTimeout,
+        "one of 3 tables (public.a, …)"
+    )]
+    #[case::too_many_tables(
+        "pg_dump: error: query failed: ERROR:  out of shared memory\nHINT:  You might need to increase \"max_locks_per_transaction\".\npg_dump: detail: Query was: LOCK TABLE public.a IN ACCESS SHARE MODE",
+        FailureCode::ProgramFailed,
+        "a lock on every table"
     )]
     #[case::killed_server(
         "pg_dump: error: Dumping the contents of table \"big\" failed: PQgetCopyData() failed.\npg_dump: detail: Error message from server: server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n\tbefore or while processing the request.\npg_dump: detail: Command was: COPY public.big (g) TO stdout;",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use howdah_domain::{Failure, FailureCode, Selection, TableName};
 use howdah_postgres::dump::Dump;
+use howdah_postgres::globals::{self, Globals, Readable};
 use howdah_postgres::restore::Options;
 use howdah_postgres::selection::Chosen;
 use howdah_postgres::{Error, activity, pooler};
@@ -865,4 +866,108 @@ async fn through_a_pooler_in_transaction_mode_a_dump_would_spoil_the_sessions_of
         assert_eq!(backup.index.rows(), 1000);
     }
     others.join_all().await;
+}
+
+async fn globals_of(cluster: &Cluster, role: &str, secret: &howdah_domain::Secret, database: &str) -> String {
+    let connection = cluster.connection_as(role, database);
+    let session = session(&connection, secret).await;
+    let readable = globals::readable(&session.client).await.unwrap();
+    let client = client(cluster.major());
+    let globals = Globals {
+        client: &client,
+        connection: &connection,
+        secret: Some(secret),
+        passwords: match &readable {
+            Readable::Everything => true,
+            Readable::WithoutPasswords(why) => {
+                assert!(why.contains(role) && why.contains("passwords"), "{why}");
+                false
+            }
+            Readable::Nothing(why) => panic!("{why}"),
+        },
+    };
+    let mut running = globals.spawn(howdah_postgres::running::ignore_lines()).unwrap();
+    let mut stdout = running.take_stdout().unwrap();
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut sql = String::new();
+        std::io::Read::read_to_string(&mut stdout, &mut sql).unwrap();
+        sql
+    });
+    running.wait(&CancellationToken::new()).await.unwrap();
+    reading.await.unwrap()
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn globals_hold_roles_and_only_a_superuser_s_hold_passwords(
+    #[values(13, 14, 15, 16, 17, 18)] major: u16,
+) {
+    let cluster = Cluster::start(major).await.unwrap();
+    let strange = "host=no 'where' \\ =";
+    cluster.create_database(strange).await.unwrap();
+    let secret = cluster.create_role("plain role", "").await.unwrap();
+    let all = globals_of(&cluster, "postgres", &cluster.password(), strange).await;
+    assert!(
+        all.contains("CREATE ROLE \"plain role\"") && all.contains("PASSWORD 'SCRAM"),
+        "{all}"
+    );
+    let some = globals_of(&cluster, "plain role", &secret, strange).await;
+    assert!(
+        some.contains("CREATE ROLE \"plain role\"") && !some.contains("PASSWORD"),
+        "{some}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn globals_that_may_not_be_read_have_a_reason() {
+    let cluster = cluster_with(17, "REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC").await;
+    let secret = cluster.create_role("nobody", "").await.unwrap();
+    let session = session(&cluster.connection_as("nobody", "shop"), &secret).await;
+    let Readable::Nothing(why) = globals::readable(&session.client).await.unwrap() else {
+        panic!("it is readable");
+    };
+    assert!(why.contains("nobody"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_table_comes_in_over_several_connections_at_once() {
+    let cluster = cluster_with(
+        17,
+        "CREATE UNLOGGED TABLE large AS SELECT g, repeat(md5(g::text), 32) FROM generate_series(1, 260000) g",
+    )
+    .await;
+    let backup = dump(&cluster, &Selection::default()).await.unwrap();
+    assert!(backup.index.raw_len() > 256 << 20);
+    let target = cluster.connection("copy");
+    let most = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let watching = {
+        let (most, stop) = (most.clone(), CancellationToken::new());
+        let client = cluster.client("postgres").await.unwrap();
+        let ended = stop.clone();
+        let task = tokio::spawn(async move {
+            while !stop.is_cancelled() {
+                let sql = "SELECT count(*)::int FROM pg_stat_activity WHERE query LIKE 'COPY public.large%' AND state = 'active'";
+                let count: i32 = client.query_one(sql, &[]).await.unwrap().get(0);
+                most.fetch_max(count.unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        (task, ended)
+    };
+    parallel(
+        &restore(17, target.clone(), cluster.password(), create()),
+        &backup,
+        2,
+    )
+    .await
+    .unwrap_or_else(|error| panic!("{:#?}", error.to_failure()));
+    watching.1.cancel();
+    watching.0.await.unwrap();
+    assert_eq!(most.load(std::sync::atomic::Ordering::Relaxed), 2);
+    assert_eq!(
+        compared(&target, &cluster.password(), &backup.index, 1)
+            .await
+            .mismatches,
+        []
+    );
 }
