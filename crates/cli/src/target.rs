@@ -45,7 +45,7 @@ pub(crate) async fn resolve(
 }
 
 /// The PG variables of this process; what is wrong with them is told.
-pub(crate) fn environment(output: Output) -> Result<Environment, Failure> {
+fn environment(output: Output) -> Result<Environment, Failure> {
     let environment = Environment::of_process().map_err(|error| error.to_failure())?;
     for warning in &environment.warnings {
         output.warn(warning);
@@ -54,11 +54,7 @@ pub(crate) fn environment(output: Output) -> Result<Environment, Failure> {
 }
 
 /// The password from `PGPASSWORD` or the password file.
-pub(crate) fn password_for(
-    environment: &Environment,
-    connection: &Connection,
-    output: Output,
-) -> Option<Secret> {
+fn password_for(environment: &Environment, connection: &Connection, output: Output) -> Option<Secret> {
     let (password, warning) = environment.password_for(connection);
     if let Some(warning) = warning {
         output.warn(&warning);
@@ -67,7 +63,7 @@ pub(crate) fn password_for(
 }
 
 /// Understands a connection that was typed; the environment fills what it leaves open. Warnings are told.
-pub(crate) fn understand(url: &str, environment: &Environment, output: Output) -> Result<Resolved, Failure> {
+fn understand(url: &str, environment: &Environment, output: Output) -> Result<Resolved, Failure> {
     let parsed = parse_connection(url, &environment.defaults).map_err(|error| error.to_failure())?;
     for warning in &parsed.warnings {
         output.warn(warning);
@@ -148,10 +144,15 @@ async fn ask_if_wanted(
     let asked = tokio::task::spawn_blocking(move || rpassword::prompt_password(question));
     let typed = tokio::select! {
         typed = asked => typed,
-        () = cancel.cancelled() => return Err(Failure::new(FailureCode::Cancelled, "It was cancelled.")),
+        () = cancel.cancelled() => return Err(cancelled()),
     };
     match typed {
         Ok(Ok(password)) if !password.is_empty() => Ok(Some(Secret::new(password))),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::Interrupted => Err(cancelled()),
         _ => Ok(None),
     }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(FailureCode::Cancelled, "It was cancelled.")
 }

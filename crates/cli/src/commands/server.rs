@@ -6,7 +6,7 @@ use howdah_engine::api::{ConnectionInput, ServerView, TestReport, TestRequest, T
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Server;
+use crate::arguments::{Server, Target};
 use crate::output::{Done, End, Output};
 use crate::target;
 
@@ -23,7 +23,16 @@ pub(crate) async fn run(
             environment,
             password_stdin,
         } => {
-            let input = connection(&url, password_stdin, output)?;
+            let target = Target {
+                url: Some(url),
+                password_stdin,
+            };
+            // The password goes from here to the keyring; the text itself is kept nowhere.
+            let resolved = target::resolve(&target, output, cancel).await?;
+            let input = ConnectionInput::Form {
+                connection: resolved.connection,
+                password: resolved.password,
+            };
             let name = name.unwrap_or_default();
             let server = engine.add_server(input, &name, environment.into()).await?;
             let text = format!("{} is added: {}", server.name, server.connection.display());
@@ -46,22 +55,6 @@ pub(crate) async fn run(
             Ok(Done::good(json!({ "server": server }), text))
         }
     }
-}
-
-/// What to add. The password goes from here to the keyring; the text itself is kept nowhere.
-fn connection(url: &str, password_stdin: bool, output: Output) -> Result<ConnectionInput, Failure> {
-    let environment = target::environment(output)?;
-    let mut resolved = target::understand(url, &environment, output)?;
-    if password_stdin {
-        resolved.password = Some(target::from_stdin()?);
-    }
-    if resolved.password.is_none() {
-        resolved.password = target::password_for(&environment, &resolved.connection, output);
-    }
-    Ok(ConnectionInput::Form {
-        connection: resolved.connection,
-        password: resolved.password,
-    })
 }
 
 fn line(server: &ServerView) -> String {
