@@ -28,6 +28,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let data_dir = arguments.data_dir()?;
     let _log = logging::start(&data_dir)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir = %data_dir.display(), "Howdah starts");
 
     // One runtime for all: Tauri's commands and the engine's tasks.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,13 +13,17 @@ use crate::{commands, events, quit, tray, window};
 
 /// Runs until somebody quits.
 pub(crate) fn run(arguments: &Arguments, data_dir: PathBuf) -> anyhow::Result<()> {
-    let mut context = tauri::generate_context!();
+    #[allow(
+        clippy::exit,
+        reason = "it is the macro's own, on a thread that could not be made"
+    )]
+    let mut context: tauri::Context = tauri::generate_context!();
     let identifier = &mut context.config_mut().identifier;
     *identifier = identifier_for(identifier, &data_dir);
     let hidden = arguments.hidden;
     let app = tauri::Builder::default()
         .plugin(tauri_plugin_single_instance::init(|app, _arguments, _folder| {
-            bring_forward(app)
+            bring_forward(app);
         }))
         .manage(Desk::new())
         .manage(WebviewFolder(data_dir.join("webview")))

@@ -1,5 +1,10 @@
 //! What the app costs while nobody looks, and how fast it is there when somebody does. Run by `make bench`; prints figures
 //! for `docs/performance.md`, and fails where a promise is not kept.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, helpers included; it prints its figures"
+)]
 
 mod support;
 

@@ -1,5 +1,10 @@
 //! Takes the README's pictures: the real window over real servers, real backups made by the app itself. Run by
 //! `make screenshots`, which says where they go (`HOWDAH_SCREENSHOTS`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, helpers included; it prints its figures"
+)]
 
 mod support;
 
@@ -240,9 +245,7 @@ async fn the_pictures_of_the_readme() {
     let vps = overview["databases"][0]["server_id"].as_str().unwrap().to_owned();
     let billing = studio.plan(&vps, "billing", 16).await;
     let analytics = studio.plan(&vps, "analytics", 2).await;
-    let next = studio
-        .add(&staging_url, "staging", "staging", "shop_next", 5)
-        .await;
+    let next = studio.add(&staging_url, "vps-2", "staging", "shop_next", 5).await;
     for day in 0..9 {
         for database in ["shop", "billing"] {
             production.sql(database, &a_day(day)).await.unwrap();

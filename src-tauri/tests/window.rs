@@ -1,5 +1,10 @@
 //! The main job in the real window, on a desktop without a screen: from a pasted connection to a backup, its notification,
 //! the tray and back. Run by `make test-window`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, helpers included; it prints its figures"
+)]
 
 mod support;
 

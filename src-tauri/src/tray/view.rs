@@ -1,7 +1,7 @@
 //! What the tray shows, decided from the overview alone. Knows no icon and no menu library.
 
-use howdah_domain::{DatabaseId, Failure, RunState};
-use howdah_engine::api::{DatabaseStatus, NeedKind, Overview};
+use howdah_domain::{DatabaseId, Failure, RunKind, RunState};
+use howdah_engine::api::{DatabaseStatus, NeedKind, Overview, RunView};
 
 /// The icon's four states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +61,12 @@ impl View {
 
     /// How things are.
     pub(crate) fn of(overview: &Overview) -> Self {
-        let at_work = overview
+        let running: Vec<&RunView> = overview
             .active_runs
             .iter()
             .filter(|run| matches!(run.state, RunState::Running { .. }))
-            .count();
+            .collect();
+        let at_work = running.len();
         let failed = overview
             .needs
             .iter()
@@ -80,7 +81,7 @@ impl View {
             State::Warning
         };
         let paused = overview.scheduler.paused_until.is_some();
-        let verdict = verdict(overview, at_work);
+        let verdict = verdict(overview, &running);
         Self {
             state,
             tooltip: if paused {
@@ -110,15 +111,22 @@ impl View {
     }
 }
 
-fn verdict(overview: &Overview, at_work: usize) -> String {
-    match (at_work, overview.needs.len(), overview.databases.len()) {
-        (1, ..) => "1 run is at work".to_owned(),
-        (2.., ..) => format!("{at_work} runs are at work"),
+fn verdict(overview: &Overview, running: &[&RunView]) -> String {
+    if let [run] = running {
+        let doing = match run.kind {
+            RunKind::Backup => "Backing up",
+            RunKind::Restore => "Restoring",
+            RunKind::Verify => "Verifying",
+        };
+        return format!("{doing} {}", run.database_name);
+    }
+    match (running.len(), overview.needs.len(), overview.databases.len()) {
         (0, 0, 0) => "No database yet".to_owned(),
         (0, 0, 1) => "The database is backed up".to_owned(),
         (0, 0, many) => format!("All {many} databases are backed up"),
         (0, 1, _) => "1 thing needs you".to_owned(),
         (0, many, _) => format!("{many} things need you"),
+        (many, ..) => format!("{many} runs are at work"),
     }
 }
 
@@ -145,8 +153,8 @@ fn names(overview: &Overview) -> Vec<(DatabaseId, String)> {
 
 #[cfg(test)]
 mod tests {
-    use howdah_domain::{FailureCode, Phase, RunId, RunKind, ServerId, Trigger};
-    use howdah_engine::api::{DatabaseSummary, Need, RunView, SchedulerView, StorageTotals};
+    use howdah_domain::{FailureCode, Phase, RunId, ServerId, Trigger};
+    use howdah_engine::api::{DatabaseSummary, Need, SchedulerView, StorageTotals};
     use jiff::Timestamp;
 
     use super::*;
@@ -253,7 +261,10 @@ mod tests {
             phase: Phase::Dumping,
         }));
         let view = View::of(&overview);
-        assert_eq!(view.state, State::Running);
+        assert_eq!(
+            (view.state, view.verdict.as_str()),
+            (State::Running, "Backing up shop")
+        );
         assert_eq!(view.quit, "Quit, and stop the run at work");
     }
 
