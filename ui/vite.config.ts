@@ -12,5 +12,7 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'tests/**/*.test.ts'],
     setupFiles: ['tests/setup.ts'],
     restoreMocks: true,
+    // Whole pages in a slow DOM, on machines that do other things too.
+    testTimeout: 30_000,
   },
 });

@@ -15,10 +15,12 @@ function at(moment: Moment): number {
 const clock = perLocale(
   ({ dates, hour12 }) => new Intl.DateTimeFormat(dates, { hour: '2-digit', minute: '2-digit', hour12 }),
 );
-const clockSeconds = perLocale(
-  ({ dates, hour12 }) =>
-    new Intl.DateTimeFormat(dates, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12 }),
-);
+const clockSeconds = new Intl.DateTimeFormat('en-GB', {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hour12: false,
+});
 const weekday = perLocale(({ dates }) => new Intl.DateTimeFormat(dates, { weekday: 'short' }));
 const day = perLocale(({ dates }) => new Intl.DateTimeFormat(dates, { day: 'numeric', month: 'short' }));
 const dayYear = perLocale(
@@ -44,9 +46,9 @@ export function formatTime(moment: Moment): string {
   return clock().format(at(moment));
 }
 
-/** `04:00:13`, for a log. */
+/** `04:00:13`, for a log: the same width in every locale. */
 export function formatTimeSeconds(moment: Moment): string {
-  return clockSeconds().format(at(moment));
+  return clockSeconds.format(at(moment));
 }
 
 /** `Sun, 22 Nov 2026, 04:00:13 CET`, for whoever looks closer. */

@@ -236,8 +236,7 @@ export const en = {
 
   'add.connect': 'Connect',
   'add.paste_label': 'Connection',
-  'add.paste_hint':
-    'A URL, a keyword string, a psql command or a DATABASE_URL line. Nothing leaves this machine.',
+  'add.paste_hint': 'A URL, a keyword string, a psql command or a DATABASE_URL line.',
   'add.password_found': 'found in the text; goes to the system’s keyring, and nowhere else',
   'add.password_missing': 'not in the text',
   'add.use_form': 'Fill in a form instead',
