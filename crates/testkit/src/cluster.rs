@@ -97,6 +97,8 @@ impl ClusterBuilder {
             ("fsync", "off"),
             ("full_page_writes", "off"),
             ("shared_buffers", "16MB"),
+            // Files in its own folder, which go with it even when it is killed.
+            ("dynamic_shared_memory_type", "mmap"),
             ("max_wal_size", "128MB"),
             ("min_wal_size", "2MB"),
             ("max_connections", "60"),

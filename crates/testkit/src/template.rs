@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use howdah_domain::Secret;
@@ -35,8 +35,26 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        remove(&self.folder);
     }
+}
+
+/// Removes a copy, and the piece of System V memory that a postmaster killed with SIGKILL leaves in the kernel: its number
+/// is the second on line 7 of postmaster.pid (miscadmin.h, `LOCK_FILE_LINE_SHMEM_KEY`).
+fn remove(folder: &Path) {
+    let lock = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+    if let Some(number) = lock
+        .lines()
+        .nth(6)
+        .and_then(|line| line.split_whitespace().nth(1))
+    {
+        // Where it is gone already, ipcrm says so to nobody.
+        let _ = Command::new("ipcrm")
+            .args(["-m", number])
+            .stderr(Stdio::null())
+            .status();
+    }
+    let _ = fs::remove_dir_all(folder);
 }
 
 /// Copies the template of these programs, which is made first if there is none.
@@ -141,7 +159,7 @@ fn sweep(root: &Path) {
         if entry.file_name().to_string_lossy().starts_with("run-")
             && is_abandoned(&entry.path()).unwrap_or(false)
         {
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
 }
