@@ -30,6 +30,7 @@ pub mod rights;
 pub mod role_sql;
 pub mod running;
 mod scope;
+mod script;
 pub mod selection;
 pub mod size;
 pub mod stderr;

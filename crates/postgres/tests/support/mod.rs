@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use howdah_archive::{EncodeOptions, Encoded, Index, Meter, encode};
-use howdah_domain::{Connection, Secret, Selection};
+use howdah_domain::{Connection, Failure, Secret, Selection, TableName};
 use howdah_postgres::compare::{Comparison, compare};
 use howdah_postgres::dump::Dump;
 use howdah_postgres::programs::{Client, Programs};
@@ -16,6 +16,7 @@ use howdah_postgres::restore::{OnProgress, Options, Restore, Restored};
 use howdah_postgres::running::{OnLine, ignore_lines};
 use howdah_postgres::selection::Chosen;
 use howdah_postgres::{Error, Session, connect};
+use howdah_testkit::Cluster;
 use tokio_util::sync::CancellationToken;
 
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -176,4 +177,39 @@ pub fn listening() -> (OnLine, Arc<Mutex<Vec<String>>>) {
         Box::new(move |_, line| into.lock().unwrap().push(line.to_owned())),
         lines,
     )
+}
+
+pub fn table(schema: &str, name: &str) -> TableName {
+    TableName {
+        schema: schema.into(),
+        name: name.into(),
+    }
+}
+
+pub fn failure<T>(outcome: Result<T, Error>) -> Failure {
+    match outcome {
+        Ok(_) => panic!("it succeeded"),
+        Err(error) => error.to_failure(),
+    }
+}
+
+pub async fn cluster_with(major: u16, sql: &str) -> Cluster {
+    let cluster = Cluster::start(major).await.unwrap();
+    cluster.create_database("shop").await.unwrap();
+    cluster.sql("shop", sql).await.unwrap();
+    cluster
+}
+
+pub async fn dump(cluster: &Cluster, selection: &Selection) -> Result<Backup, Error> {
+    let cancel = CancellationToken::new();
+    let connection = cluster.connection("shop");
+    back_up(
+        cluster.major(),
+        &connection,
+        &cluster.password(),
+        selection,
+        PATIENCE,
+        &cancel,
+    )
+    .await
 }

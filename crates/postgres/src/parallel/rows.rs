@@ -1,0 +1,298 @@
+//! Tables' rows over several connections: each table by its own COPY statement, large ones in parts, largest first.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::SinkExt as _;
+use howdah_archive::entry::{CopyRows, starts};
+use howdah_archive::source::RangeSource;
+use howdah_archive::{Entry, Index};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::SharedOnLine;
+use crate::connect::Session;
+use crate::contents::reading;
+use crate::restore::{Progress, Restore, joined};
+use crate::stderr::Severity;
+use crate::verdict::RestoreError;
+use crate::{Error, classify};
+
+/// A table of which more than twice this many raw bytes are to be restored may be divided among connections.
+const PART: u64 = 64 << 20;
+/// How much is handed to a connection at once.
+const PIECE: usize = 256 * 1024;
+
+impl Restore {
+    /// All tables' rows, over `jobs` connections.
+    pub(super) async fn rows<S>(
+        &self,
+        work: Work<S>,
+        jobs: usize,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<RestoreError>, Error>
+    where
+        S: RangeSource + Clone + Send + Sync + 'static,
+    {
+        let count = work.queue.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let mut workers = JoinSet::new();
+        // A worker that fails stops the others; all of them are waited for, so that no session lingers.
+        let stop = cancel.child_token();
+        for _ in 0..jobs.min(count) {
+            let session = self.session(cancel).await?;
+            let (restore, work, stop) = (self.clone(), work.clone(), stop.clone());
+            workers.spawn(async move {
+                let done = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => Err(Error::Cancelled),
+                    done = worker(&restore, session, &work, &stop) => done,
+                };
+                if done.is_err() {
+                    stop.cancel();
+                }
+                done
+            });
+        }
+        let (mut errors, mut failed) = (Vec::new(), None);
+        while let Some(ended) = workers.join_next().await {
+            match joined(ended)? {
+                Ok(more) => errors.extend(more),
+                Err(error) if failed.is_none() || !error.is_cancelled() => failed = Some(error),
+                Err(_) => {}
+            }
+        }
+        failed.map_or(Ok(errors), Err)
+    }
+}
+
+/// What the connections work on together.
+#[derive(Clone)]
+pub(super) struct Work<S> {
+    source: S,
+    index: Arc<Index>,
+    /// The statement that loads an entry, by its dump id.
+    copies: Arc<HashMap<i32, String>>,
+    /// Largest last.
+    queue: Arc<Mutex<Vec<Part>>>,
+    /// How many parts of a table are not in yet.
+    left: Arc<Mutex<HashMap<i32, usize>>>,
+    progress: Progress,
+    on_line: SharedOnLine,
+}
+
+impl<S> Work<S> {
+    /// The rows of the wanted entries of `index`, divided for `jobs` connections; `copies` has the statement of each.
+    pub(super) fn new(
+        source: S,
+        index: &Index,
+        copies: HashMap<i32, String>,
+        jobs: usize,
+        wanted: impl Fn(i32) -> bool,
+        progress: Progress,
+        on_line: SharedOnLine,
+    ) -> Self {
+        let queue = parts(index, jobs, wanted);
+        let mut left = HashMap::new();
+        for part in &queue {
+            *left.entry(part.dump_id).or_insert(0) += 1;
+        }
+        Self {
+            source,
+            index: Arc::new(index.clone()),
+            copies: Arc::new(copies),
+            queue: Arc::new(Mutex::new(queue)),
+            left: Arc::new(Mutex::new(left)),
+            progress,
+            on_line,
+        }
+    }
+}
+
+/// Rows that one COPY brings in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    /// Which of the index's entries.
+    entry: usize,
+    dump_id: i32,
+    /// From this raw offset (a start of the entry's) to before another; none means all of it.
+    range: Option<(u64, Option<u64>)>,
+    raw_len: u64,
+}
+
+/// The tables' rows in parts, the largest last.
+fn parts(index: &Index, jobs: usize, wanted: impl Fn(i32) -> bool) -> Vec<Part> {
+    let total: u64 = index.tables().map(|entry| entry.raw_len).sum();
+    let part = PART.max(total / (jobs as u64 * 8).max(1));
+    let mut parts = Vec::new();
+    for (number, entry) in index.entries.iter().enumerate() {
+        if !entry.is_table() || !wanted(entry.dump_id) {
+            continue;
+        }
+        let whole = Part {
+            entry: number,
+            dump_id: entry.dump_id,
+            range: None,
+            raw_len: entry.raw_len,
+        };
+        if entry.raw_len < 2 * part {
+            parts.push(whole);
+            continue;
+        }
+        let mut cuts: Vec<u64> = Vec::new();
+        for start in starts(index, entry) {
+            if cuts.last().is_none_or(|last| start - last >= part) {
+                cuts.push(start);
+            }
+        }
+        for (at, start) in cuts.iter().enumerate() {
+            let end = cuts.get(at + 1).copied();
+            parts.push(Part {
+                range: Some((*start, end)),
+                raw_len: end.unwrap_or(entry.raw_end()) - start,
+                ..whole
+            });
+        }
+    }
+    parts.sort_by_key(|part| part.raw_len);
+    parts
+}
+
+/// What pg_restore sets in its own sessions (`_doSetFixedOutputState`).
+const SESSION: &str = "SET statement_timeout = 0;
+    SET lock_timeout = 0;
+    SET idle_in_transaction_session_timeout = 0;
+    SET standard_conforming_strings = on;
+    SET search_path = '';
+    SET check_function_bodies = off;
+    SET xmloption = content;
+    SET client_min_messages = warning;
+    SET row_security = off;";
+
+async fn worker<S>(
+    restore: &Restore,
+    mut session: Session,
+    work: &Work<S>,
+    stop: &CancellationToken,
+) -> Result<Vec<RestoreError>, Error>
+where
+    S: RangeSource + Clone + Send + Sync + 'static,
+{
+    prepare(&session).await?;
+    let mut errors = Vec::new();
+    loop {
+        let part = work.queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(part) = part else { return Ok(errors) };
+        let entry = &work.index.entries[part.entry];
+        let name = format!("{}.{}", entry.schema, entry.name);
+        work.progress.change(|now| now.table = Some(name.clone()));
+        match copy(&session, work, entry, part).await? {
+            None => {
+                let mut left = work.left.lock().unwrap_or_else(PoisonError::into_inner);
+                let left = left.get_mut(&part.dump_id).map(|left| {
+                    *left -= 1;
+                    *left
+                });
+                if left == Some(0) {
+                    work.progress.change(|now| now.tables_done += 1);
+                }
+            }
+            Some(error) => {
+                let line = error.to_string();
+                (work.on_line.lock().unwrap_or_else(PoisonError::into_inner))(Severity::Error, &line);
+                errors.push(error);
+                // The driver loses count of the server's answers when a COPY is refused before it begins.
+                session = restore.session(stop).await?;
+                prepare(&session).await?;
+            }
+        }
+    }
+}
+
+async fn prepare(session: &Session) -> Result<(), Error> {
+    let preparing = |error| Error::query("preparing a connection of the restore", error);
+    session.client.batch_execute(SESSION).await.map_err(preparing)?;
+    if session.server_version.major >= 17 {
+        let unlimited = "SET transaction_timeout = 0";
+        session.client.batch_execute(unlimited).await.map_err(preparing)?;
+    }
+    Ok(())
+}
+
+/// Brings one part in; what the server refuses comes back, a broken connection or an unreadable backup is an error.
+async fn copy<S>(
+    session: &Session,
+    work: &Work<S>,
+    entry: &Entry,
+    part: Part,
+) -> Result<Option<RestoreError>, Error>
+where
+    S: RangeSource + Clone + Send + Sync + 'static,
+{
+    let label = format!("TABLE DATA {}.{}", entry.schema, entry.name);
+    let statement = work.copies.get(&part.dump_id).map_or("", String::as_str);
+    let refused = |error: tokio_postgres::Error| {
+        if error.as_db_error().is_none() || error.is_closed() {
+            return Err(Error::query(format!("restoring {label}"), error));
+        }
+        Ok(Some(RestoreError {
+            object: label.clone(),
+            error: classify::server_text(&error),
+            command: Some(statement.to_owned()),
+        }))
+    };
+    let (sender, mut pieces) = mpsc::channel::<std::io::Result<Bytes>>(4);
+    let (source, index, entry) = (work.source.clone(), Arc::clone(&work.index), entry.clone());
+    let reader = tokio::task::spawn_blocking(move || {
+        let rows: Box<dyn Read> = match part.range {
+            None => Box::new(CopyRows::new(source, &index, &entry)),
+            Some((start, end)) => Box::new(CopyRows::part(source, &index, &entry, start, end)),
+        };
+        read_pieces(rows, &sender);
+    });
+    let sink = match session.client.copy_in::<_, Bytes>(statement).await {
+        Ok(sink) => sink,
+        Err(error) => return refused(error),
+    };
+    let mut sink = pin!(sink);
+    while let Some(piece) = pieces.recv().await {
+        // Dropping the sink unfinished makes the server forget this COPY.
+        let piece = piece.map_err(reading)?;
+        let len = piece.len() as u64;
+        if let Err(error) = sink.send(piece).await {
+            // Why the server gave up is what finishing tells.
+            return refused(sink.as_mut().finish().await.err().unwrap_or(error));
+        }
+        work.progress.change(|now| now.raw_bytes += len);
+    }
+    joined(reader.await)?;
+    match sink.finish().await {
+        Ok(_) => Ok(None),
+        Err(error) => refused(error),
+    }
+}
+
+fn read_pieces(mut rows: impl Read, sender: &mpsc::Sender<std::io::Result<Bytes>>) {
+    loop {
+        let mut piece = vec![0; PIECE];
+        let mut filled = 0;
+        while filled < PIECE {
+            match rows.read(&mut piece[filled..]) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let _ = sender.blocking_send(Err(error));
+                    return;
+                }
+            }
+        }
+        piece.truncate(filled);
+        if filled == 0 || sender.blocking_send(Ok(piece.into())).is_err() {
+            return;
+        }
+    }
+}
