@@ -156,18 +156,19 @@ fn spawn<'scope, T: Send + 'scope>(
         })
 }
 
-/// What is asked of zstd beyond its level.
+/// What is asked of zstd beyond its level, for the two levels that keep up with pg_dump.
 ///
-/// A dump with a chunk per row has five bytes of framing between every two rows, which cut matches short: a longer
-/// minimal match with a larger hash table finds as much as zstd's own level 3 in less time than its two-table search
-/// (docs/performance.md has the figures). Frames are 8 MiB at most, so the window stays small in any case.
+/// pg_dump's five bytes of framing between every two rows cut matches short. The simple search with a longer minimal
+/// match and a larger hash table then finds more than zstd's own parameters do, in less time than its level 3 takes.
+/// Measured on a 1 GB dump of text, jsonb and numbers, against `pg_dump -Z zstd:3`, which compresses without framing:
+/// zstd's own levels 2 and 3 come to 1.062 and 1.031 of its size, these to 1.025 and 1.014; processor time is 1.65 and
+/// 1.86 of level 1's, zstd's own level 3 takes 2.14.
 fn tuning(level: i32) -> &'static [CParameter] {
     use CParameter::{HashLog, MinMatch, Strategy, WindowLog};
     use zstd::zstd_safe::Strategy::ZSTD_fast;
     match level {
         2 => &[Strategy(ZSTD_fast), WindowLog(21), HashLog(17), MinMatch(7)],
         3 => &[Strategy(ZSTD_fast), WindowLog(21), HashLog(18), MinMatch(7)],
-        4 => &[Strategy(ZSTD_fast), WindowLog(21), HashLog(19), MinMatch(7)],
         _ => &[],
     }
 }

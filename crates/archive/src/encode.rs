@@ -16,8 +16,9 @@ use crate::{Error, Index, Meter};
 /// A frame holds at most this many raw bytes.
 pub const MAX_FRAME: usize = 8 << 20;
 
-/// The level that gives the smallest file at full speed; measured (docs/performance.md).
-pub const DEFAULT_LEVEL: i32 = 2;
+/// The level that is as small as `pg_dump -Z zstd:3` and keeps up with pg_dump. Levels 2 and 3 are tuned to dumps, so
+/// they differ from zstd's own of that number (see `compress.rs`).
+pub const DEFAULT_LEVEL: i32 = 3;
 
 /// How much is read at once: what was read is scanned while it is still in the processor's cache.
 const READ: usize = 256 << 10;
@@ -27,17 +28,18 @@ const READ: usize = 256 << 10;
 pub struct EncodeOptions {
     /// zstd's level, 1 to 19; others are brought into that range.
     pub level: i32,
-    /// Threads that compress, 1 to 4; others are brought into that range. Memory is some 20 MiB a thread.
+    /// Threads that compress, 1 to 4; others are brought into that range. Memory is at most 40 MiB, and 16 MiB more for
+    /// each thread, where nothing can be compressed; half of that on ordinary data. (Levels above 9 need more.)
     pub threads: usize,
 }
 
 impl Default for EncodeOptions {
-    /// The default level, and as many threads as there are processors (up to four).
+    /// The default level, and two threads where there are two processors: more of them wait for pg_dump.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Self {
             level: DEFAULT_LEVEL,
-            threads: processors.clamp(1, 4),
+            threads: processors.clamp(1, 2),
         }
     }
 }

@@ -218,14 +218,18 @@ pub fn restore_by_hand(files: &[FileEntry]) -> String {
     };
     let mut text = String::new();
     if let Some(globals) = open(GLOBALS_FILE) {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "Roles first, where the server lacks them: {globals} | psql -d postgres. Then: "
+            "# Roles first, where the server lacks them:\n{globals} | psql -d postgres"
         );
     }
     if let Some(dump) = open(DUMP_FILE) {
-        let _ = write!(text, "{dump} | pg_restore -d target");
+        let _ = writeln!(
+            text,
+            "# Into an empty database called target:\n{dump} | pg_restore -d target"
+        );
     }
+    text.truncate(text.trim_end().len());
     text
 }
 
@@ -254,20 +258,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentence_to_restore_by_hand_has_the_real_names() {
+    fn the_commands_to_restore_by_hand_have_the_real_names_and_can_be_pasted() {
         let file = |name: &str| FileEntry::new(name, 1, [0; 32]);
+        let text = restore_by_hand(&[file(DUMP_FILE), file(GLOBALS_FILE)]);
+        let commands: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
-            restore_by_hand(&[file(DUMP_FILE)]),
-            "zstd -dc dump.pgdump.zst | pg_restore -d target"
+            commands,
+            [
+                "zstd -dc globals.sql.zst | psql -d postgres",
+                "zstd -dc dump.pgdump.zst | pg_restore -d target"
+            ]
         );
-        let with_globals = restore_by_hand(&[file(DUMP_FILE), file(GLOBALS_FILE)]);
+        let encrypted = restore_by_hand(&[file("dump.pgdump.zst.age")]);
         assert!(
-            with_globals.contains("zstd -dc globals.sql.zst | psql -d postgres"),
-            "{with_globals}"
-        );
-        assert_eq!(
-            restore_by_hand(&[file("dump.pgdump.zst.age")]),
-            "age -d -i key.txt dump.pgdump.zst.age | zstd -dc | pg_restore -d target"
+            encrypted.ends_with("\nage -d -i key.txt dump.pgdump.zst.age | zstd -dc | pg_restore -d target"),
+            "{encrypted}"
         );
     }
 
