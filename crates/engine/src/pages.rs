@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{
     BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, KeyringState,
-    Need, NeedKind, Overview, ProgramsView, RunPage, RunView, SettingsPage, StorageTotals,
+    Need, NeedKind, Overview, ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
 };
 use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
 use crate::plans::{PREVIEW, covers, system_zone};
+use crate::settings::with_tilde;
 use crate::{catalog, scheduler, views};
 
 /// Lines of a log that a page shows.
@@ -221,7 +222,7 @@ impl Engine {
     /// The settings page.
     pub async fn settings_page(&self) -> Result<SettingsPage, Failure> {
         Ok(SettingsPage {
-            settings: self.settings().await,
+            settings: self.shown_settings().await,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data_dir: self.data_dir().to_owned(),
             programs: self.programs_view(),
@@ -231,6 +232,15 @@ impl Engine {
             destinations: self.list_destinations().await?,
             servers: self.list_servers().await?,
         })
+    }
+
+    /// The settings as the page shows them.
+    async fn shown_settings(&self) -> Settings {
+        let settings = self.settings().await;
+        Settings {
+            default_folder: with_tilde(&settings.default_folder),
+            ..settings
+        }
     }
 
     /// The destinations and what they hold.

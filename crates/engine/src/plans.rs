@@ -17,7 +17,7 @@ use crate::api::{Event, PlanDraft, PlanProposal, ScheduleQuestion};
 use crate::engine::{Engine, OrFailure};
 use crate::random;
 use crate::scheduler::{handle_until, next_due};
-use crate::settings::absolute;
+use crate::settings::{absolute, with_tilde};
 
 /// How many due times a preview shows.
 pub(crate) const PREVIEW: usize = 5;
@@ -32,7 +32,7 @@ impl Engine {
                 at: settings.default_time,
             },
             time_zone: system_zone(),
-            folder: settings.default_folder,
+            folder: with_tilde(&settings.default_folder),
             scope: Scope::Database {
                 name: database.to_owned(),
             },
@@ -189,7 +189,7 @@ impl Engine {
         let now = self.0.clock.now();
         let destination = Destination {
             id: DestinationId::from_random(random::bytes()),
-            name: root.display().to_string(),
+            name: with_tilde(&root).display().to_string(),
             root,
             created_at: now,
             prepared_at: Some(now),

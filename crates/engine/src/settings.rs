@@ -95,6 +95,15 @@ fn home() -> PathBuf {
     dirs::home_dir().unwrap_or_else(|| PathBuf::from("/"))
 }
 
+/// A path as people write it: `~` for the home directory.
+pub(crate) fn with_tilde(path: &Path) -> PathBuf {
+    match dirs::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
+        Some(rest) if rest.as_os_str().is_empty() => PathBuf::from("~"),
+        Some(rest) => Path::new("~").join(rest),
+        None => path.to_owned(),
+    }
+}
+
 /// An absolute path: `~/` is the home directory.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let path = match path.strip_prefix("~") {
@@ -124,6 +133,14 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_at_home_is_written_with_a_tilde_and_read_back() {
+        let folder = home().join("Howdah");
+        assert_eq!(with_tilde(&folder), Path::new("~/Howdah"));
+        assert_eq!(absolute(&with_tilde(&folder)).unwrap(), folder);
+        assert_eq!(with_tilde(Path::new("/srv/x")), Path::new("/srv/x"));
+    }
 
     #[test]
     fn a_folder_is_absolute_and_has_one_spelling() {

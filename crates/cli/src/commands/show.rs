@@ -77,6 +77,6 @@ fn tell(folder: &Path, manifest: &Manifest, tables: &[TableView]) -> String {
     }
     lines.push(String::new());
     lines.push("Without Howdah, in the backup's folder:".to_owned());
-    lines.push(format!("    {}", manifest.restore_by_hand));
+    lines.extend(manifest.restore_by_hand.lines().map(|line| format!("    {line}")));
     lines.join("\n")
 }
