@@ -17,11 +17,11 @@ use howdah_domain::{Connection, Failure, FailureCode, Secret, TlsMode};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Config};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::tls::{self, TlsState};
 use crate::wire::Wire;
@@ -105,7 +105,15 @@ pub struct Session {
     pub reached_after: Duration,
     /// From the first step to the end of the login.
     pub latency: Duration,
-    _task: AbortOnDropHandle<()>,
+    task: JoinHandle<()>,
+}
+
+// Not the handle's own affair: with a `Drop` of its own, a session cannot be taken apart by a closure that captures
+// `session.client` alone, which would end the connection under it.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl fmt::Debug for Session {
@@ -277,7 +285,7 @@ async fn attempt(
         server_version,
         reached_after,
         latency,
-        _task: AbortOnDropHandle::new(task),
+        task,
     })
 }
 

@@ -188,8 +188,14 @@ fn needed_sql(partial: bool) -> String {
         ));
     }
     for (catalogue, column) in OF_RELATIONS {
+        // The triggers behind a foreign key are made with it.
+        let condition = if *catalogue == "pg_trigger" {
+            " AND NOT o.tgisinternal"
+        } else {
+            ""
+        };
         homes.push_str(&format!(
-            "UNION ALL SELECT '{catalogue}'::regclass::oid, o.oid, o.{column}, NULL::oid FROM {catalogue} o WHERE o.{column} <> 0\n"
+            "UNION ALL SELECT '{catalogue}'::regclass::oid, o.oid, o.{column}, NULL::oid FROM {catalogue} o WHERE o.{column} <> 0{condition}\n"
         ));
     }
     // A part of a database leaves out what lies in no schema: servers, wrappers, languages, and CREATE SCHEMA itself
@@ -224,15 +230,22 @@ inside(classid, objid) AS (
         AND NOT EXISTS (SELECT FROM extended x WHERE x.classid = h.classid AND x.objid = h.objid)
 ),
 outside(refclassid, refobjid, classid, objid) AS (
-    SELECT CASE WHEN x.extension IS NULL THEN d.refclassid ELSE 'pg_extension'::regclass::oid END,
-        coalesce(x.extension, d.refobjid), d.classid, d.objid
+    -- An index or row type stands for its table, an array for its elements, a view's rule for the view.
+    SELECT CASE WHEN x.extension IS NOT NULL THEN 'pg_extension'::regclass::oid
+             WHEN h.relation IS NOT NULL THEN 'pg_class'::regclass::oid ELSE d.refclassid END,
+        coalesce(x.extension, h.relation, a.typelem, d.refobjid),
+        CASE WHEN w.oid IS NULL THEN d.classid ELSE 'pg_class'::regclass::oid END, coalesce(w.ev_class, d.objid)
     FROM inside i JOIN pg_depend d ON d.classid = i.classid AND d.objid = i.objid
     LEFT JOIN extended x ON x.classid = d.refclassid AND x.objid = d.refobjid
     LEFT JOIN home h ON h.classid = d.refclassid AND h.objid = d.refobjid
     LEFT JOIN pg_class r ON r.oid = h.relation
+    LEFT JOIN pg_type a ON d.refclassid = 'pg_type'::regclass AND a.oid = d.refobjid AND a.typcategory = 'A'
+        AND a.typelem <> 0
+    LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
     LEFT JOIN schemas s ON s.oid = coalesce(h.schema, r.relnamespace)
     WHERE d.deptype NOT IN ('e', 'x') AND (
-        (x.extension IS NOT NULL AND NOT $9::bool)
+        -- Every new database has plpgsql.
+        (NOT $9::bool AND x.extension IN (SELECT oid FROM pg_extension WHERE extname <> 'plpgsql'))
         OR (x.extension IS NULL AND h.relation IS NOT NULL AND NOT s.system
             AND h.relation NOT IN (SELECT oid FROM taken))
         OR (x.extension IS NULL AND h.schema IS NOT NULL AND NOT s.system AND NOT s.dumped)
@@ -243,7 +256,8 @@ outside(refclassid, refobjid, classid, objid) AS (
     WHERE p.inhparent IN (SELECT oid FROM taken) AND p.inhrelid NOT IN (SELECT oid FROM taken)
         AND p.inhrelid NOT IN (SELECT oid FROM excluded)
 )
-SELECT t.type || ' ' || t.identity, min(b.type || ' ' || b.identity), count(*), count(*) OVER ()
+SELECT t.type || ' ' || t.identity, min(b.type || ' ' || b.identity), count(DISTINCT (o.classid, o.objid)),
+    count(*) OVER ()
 FROM outside o CROSS JOIN LATERAL pg_identify_object(o.refclassid, o.refobjid, 0) t
 CROSS JOIN LATERAL pg_identify_object(o.classid, o.objid, 0) b
 GROUP BY 1 ORDER BY 1 LIMIT {LISTED}"

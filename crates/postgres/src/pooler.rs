@@ -1,6 +1,7 @@
 //! Whether a connection pooler stands between and hands every transaction to another session of the server. pg_dump
-//! cannot work so: it sets `search_path` and more for its session before its transaction begins, so that its settings
-//! may be missing where it works, and stay behind in sessions that others then get.
+//! cannot work so: it sets `search_path` and more for its session before its transaction begins. Tried with PgBouncer
+//! 1.18 under load: applications that got the session next failed with `relation "…" does not exist`, and the dump, taken
+//! in a session without those settings, named tables without their schemas. Its exit code was 0.
 
 use std::time::Duration;
 
@@ -26,14 +27,19 @@ pub async fn shares_sessions(
     cancel: &CancellationToken,
 ) -> Result<Option<bool>, Error> {
     let question = async {
-        let before = process(session, "SELECT pg_catalog.pg_backend_pid()", timeout, cancel).await?;
+        let sql_alone = "SELECT pg_catalog.pg_backend_pid()";
+        let before = process(session, sql_alone, timeout, cancel).await?;
         let other = connect(connection, password, APPLICATION_NAME, timeout, cancel).await?;
         let sql = "BEGIN; SELECT pg_catalog.pg_backend_pid()";
         let held = process(&other, sql, timeout, cancel).await?;
-        let after = process(session, "SELECT pg_catalog.pg_backend_pid()", timeout, cancel).await?;
+        let mut moved = held == before;
+        // Behind a busy pooler the same process may serve twice in a row, but hardly four times.
+        for _ in 0..3 {
+            moved |= process(session, sql_alone, timeout, cancel).await? != before;
+        }
         let end = other.client.batch_execute("ROLLBACK");
         other.run("ending a transaction", timeout, cancel, end).await?;
-        Ok::<_, Error>(held == before || after != before)
+        Ok::<_, Error>(moved)
     };
     match question.await {
         Ok(shares) => Ok(Some(shares)),

@@ -482,3 +482,56 @@ fn untrusted(connection: &Connection, certificate: &CertificateError) -> Failure
         _ => words::connecting(code, connection),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("db.example.com", "db.example.com", true)]
+    #[case("DB.example.com", "db.EXAMPLE.com", true)]
+    #[case("db.example.com", "db.example.com.", true)]
+    #[case("*.example.com", "db.example.com", true)]
+    #[case("*.example.com", "a.db.example.com", false)]
+    #[case("*.example.com", "example.com", false)]
+    #[case("*.com", "example.com", false)]
+    #[case("*", "localhost", false)]
+    #[case("db.example.com", "other.example.com", false)]
+    fn a_common_name_matches_as_libpq_has_it(
+        #[case] pattern: &str,
+        #[case] host: &str,
+        #[case] expected: bool,
+    ) {
+        assert_eq!(name_matches(pattern, host), expected);
+    }
+
+    #[rstest]
+    #[case(TlsMode::Disable, None, Verified::Nothing)]
+    #[case(TlsMode::Prefer, None, Verified::Nothing)]
+    #[case(TlsMode::Prefer, Some("/ca.pem"), Verified::Nothing)]
+    #[case(TlsMode::Require, None, Verified::Nothing)]
+    #[case(TlsMode::Require, Some("/ca.pem"), Verified::Authority)]
+    #[case(TlsMode::VerifyCa, None, Verified::Authority)]
+    #[case(TlsMode::VerifyFull, None, Verified::AuthorityAndName)]
+    fn a_mode_verifies_what_libpq_verifies(
+        #[case] mode: TlsMode,
+        #[case] ca_file: Option<&str>,
+        #[case] expected: Verified,
+    ) {
+        let tls = Tls {
+            mode,
+            ca_file: ca_file.map(Into::into),
+            ..Tls::default()
+        };
+        assert_eq!(verified_by(&tls), expected);
+    }
+
+    #[test]
+    fn any_host_has_a_name_to_send() {
+        assert_eq!(server_name("db.example.com").to_str(), "db.example.com");
+        assert!(matches!(server_name("::1"), ServerName::IpAddress(_)));
+        assert_eq!(server_name("not a name").to_str(), "host.invalid");
+    }
+}
