@@ -200,7 +200,12 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
     window_is_there(false).await;
 
     // A failure shows in the tray and is told; a click on what is told opens the run.
-    assert_eq!(panel.icon().await, idle, "all is well again");
+    eventually(
+        "the tray shows that all is well",
+        Duration::from_secs(10),
+        || async { (panel.icon().await == idle).then_some(()) },
+    )
+    .await;
     cluster
         .sql("postgres", "ALTER ROLE keeper PASSWORD 'changed behind our back'")
         .await

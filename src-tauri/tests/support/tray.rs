@@ -100,15 +100,21 @@ impl Panel {
         proxy.get_property(name).await.unwrap()
     }
 
-    /// The file that holds the icon shown now.
+    /// The picture shown now: the content of the icon's file. Each change of the icon is a new file, and the old one goes.
     pub(crate) async fn icon(&self) -> Vec<u8> {
-        let name = String::try_from(self.property("IconName").await).unwrap();
-        let folder = String::try_from(self.property("IconThemePath").await).unwrap_or_default();
-        let mut path = std::path::PathBuf::from(folder).join(&name);
-        if !path.exists() {
-            path.set_extension("png");
-        }
-        std::fs::read(&path).unwrap_or_else(|error| panic!("the tray icon {}: {error}", path.display()))
+        super::eventually(
+            "the tray icon's file is there",
+            Duration::from_secs(5),
+            || async {
+                let name = String::try_from(self.property("IconName").await).ok()?;
+                let folder = String::try_from(self.property("IconThemePath").await).unwrap_or_default();
+                let path = std::path::PathBuf::from(folder).join(&name);
+                std::fs::read(&path)
+                    .or_else(|_| std::fs::read(path.with_extension("png")))
+                    .ok()
+            },
+        )
+        .await
     }
 
     /// The text beside the icon.
