@@ -61,7 +61,11 @@ pub fn count(number: u64) -> String {
 
 /// A count and its noun: `1 table`, `214 tables`.
 pub fn counted(number: u64, singular: &str, plural: &str) -> String {
-    format!("{} {}", count(number), if number == 1 { singular } else { plural })
+    format!(
+        "{} {}",
+        count(number),
+        if number == 1 { singular } else { plural }
+    )
 }
 
 #[cfg(test)]
