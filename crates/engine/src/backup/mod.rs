@@ -21,6 +21,7 @@ use howdah_archive::{EncodeOptions, Encoded, Index, Manifest};
 use howdah_domain::{BackupId, Clock, Connection, Failure, FailureCode, Phase, Secret, Selection};
 use howdah_postgres::connect::{APPLICATION_NAME, connect};
 use howdah_postgres::dump::Dump;
+use howdah_postgres::pooler::shares_sessions;
 use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::running::Running;
 use howdah_postgres::selection::Chosen;
@@ -233,6 +234,11 @@ async fn prepare(
     ));
     if let Some(failure) = session.server_version.unsupported() {
         return Err(failure);
+    }
+    // pg_dump's session settings would land in other people's sessions, and theirs in the dump's.
+    let pooled = shares_sessions(&session, &request.connection, secret, CONNECT_TIMEOUT, cancel);
+    if pooled.await.or_failure()? == Some(true) {
+        return Err(howdah_postgres::pooler::failure(&request.connection));
     }
     let client = programs.client_for(session.server_version.major).or_failure()?;
     if client.newer_than_server {

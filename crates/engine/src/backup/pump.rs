@@ -18,8 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::work::{Reporter, TICK, tell_while};
 
-/// Chunks between the encoder and the destination. A chunk is at most a compressed frame.
-const CHUNKS: usize = 4;
+/// Chunks between the encoder and the destination.
+const CHUNKS: usize = 8;
+
+/// The largest chunk, in bytes: a frame that did not compress has several.
+const CHUNK: usize = 1 << 20;
 
 /// Why the bytes stopped.
 #[derive(Debug)]
@@ -190,10 +193,11 @@ struct ChannelWriter(mpsc::Sender<Bytes>);
 
 impl Write for ChannelWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.blocking_send(Bytes::copy_from_slice(bytes)).map_err(|_| {
+        let chunk = &bytes[..bytes.len().min(CHUNK)];
+        self.0.blocking_send(Bytes::copy_from_slice(chunk)).map_err(|_| {
             io::Error::new(io::ErrorKind::BrokenPipe, "the destination no longer takes bytes")
         })?;
-        Ok(bytes.len())
+        Ok(chunk.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
