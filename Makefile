@@ -44,7 +44,7 @@ bench: setup-test programs ui ## Measure speed and memory against the bundled pg
 
 screenshots: setup-test programs ui ## Take the README's pictures, of the real window with real data
 	cargo build --package howdah-desktop --package howdah-cli
-	TZ=Europe/Berlin HOWDAH_SCREENSHOTS="$(CURDIR)/docs/screenshots" scripts/desktop.sh \
+	TZ=Europe/Berlin HOWDAH_SCREENSHOTS="$(CURDIR)/docs/screenshots" scripts/desktop.sh --home /home/ada \
 		cargo nextest run --package howdah-desktop --test screenshots --run-ignored only --no-capture
 
 types: ## Write the TypeScript types anew from the Rust ones

@@ -13,7 +13,7 @@ build=(
 test=(
     xvfb dbus dbus-x11 openbox tint2 dunst xdotool imagemagick   # a desktop without a screen
     gnome-keyring libsecret-tools webkit2gtk-driver at-spi2-core
-    fonts-cantarell fonts-dejavu-core                            # letters as on a real desktop
+    fonts-inter fonts-dejavu-core                                # letters as on a real desktop
     pgbouncer                                                    # a pooler to back up through
     procps
 )

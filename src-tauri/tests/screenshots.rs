@@ -1,5 +1,6 @@
 //! Takes the README's pictures: the real window over real servers, real backups made by the app itself. Run by
-//! `make screenshots`, which says where they go (`HOWDAH_SCREENSHOTS`).
+//! `make screenshots`, which says where they go (`HOWDAH_SCREENSHOTS`); with
+//! `HOWDAH_SCREENSHOTS_MORE` a folder of those that are looked at and not kept.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -210,7 +211,7 @@ async fn the_pictures_of_the_readme() {
     window.resize(1280, 800).await;
     let mut settings = window.invoke("settings_page", json!({})).await["settings"].take();
     settings["notify_success"] = json!(false);
-    let studio = Studio {
+    let mut studio = Studio {
         window,
         folder,
         settings,
@@ -271,10 +272,6 @@ async fn the_pictures_of_the_readme() {
     window.go("/").await;
     window.see("1 thing needs you").await;
     studio.take("overview-failed").await;
-    window.go(&format!("/runs/{failed}")).await;
-    window.see("audit").await;
-    studio.take("run-failed").await;
-
     window.go(&format!("/databases/{shop}")).await;
     window.see("Backups (9)").await;
     studio.take("database").await;
@@ -287,40 +284,35 @@ async fn the_pictures_of_the_readme() {
     window.go(&format!("/backups/{backup}")).await;
     window.see("order_lines").await;
     studio.take("backup").await;
-    for (path, name) in [
-        ("/databases", "databases"),
-        ("/backups", "backups"),
-        ("/runs", "activity"),
-        ("/settings", "settings"),
-    ] {
-        window.go(path).await;
-        tokio::time::sleep(Duration::from_millis(700)).await;
-        studio.take(name).await;
-    }
+    window.go("/settings").await;
+    window.see("Backups at once").await;
+    studio.take("settings").await;
 
-    // A small window: looked at, not kept.
-    if let Some(small) = std::env::var_os("HOWDAH_SCREENSHOTS_SMALL") {
-        window.resize(900, 600).await;
-        let studio = Studio {
-            folder: PathBuf::from(small),
-            ..studio
-        };
+    // The other pages, and all of them in a small window: to look at, not kept in the repository.
+    let Some(more) = std::env::var_os("HOWDAH_SCREENSHOTS_MORE") else {
+        studio.window.end().await;
+        return;
+    };
+    let pages = [
+        ("/".to_owned(), "overview"),
+        ("/add".to_owned(), "add"),
+        ("/databases".to_owned(), "databases"),
+        (format!("/databases/{shop}"), "database"),
+        ("/backups".to_owned(), "backups"),
+        (format!("/backups/{backup}"), "backup"),
+        ("/runs".to_owned(), "activity"),
+        (format!("/runs/{failed}"), "run-failed"),
+        ("/settings".to_owned(), "settings"),
+    ];
+    for (width, height) in [(1280, 800), (900, 600)] {
+        studio.window.resize(width, height).await;
+        studio.folder = PathBuf::from(&more).join(width.to_string());
         std::fs::create_dir_all(&studio.folder).unwrap();
-        for (path, name) in [
-            ("/", "overview"),
-            ("/databases", "databases"),
-            (&format!("/databases/{shop}"), "database"),
-            (&format!("/backups/{backup}"), "backup"),
-            (&format!("/runs/{failed}"), "run-failed"),
-            ("/settings", "settings"),
-            ("/add", "add"),
-        ] {
+        for (path, name) in &pages {
             studio.window.go(path).await;
             tokio::time::sleep(Duration::from_millis(700)).await;
             studio.take(name).await;
         }
-        studio.window.end().await;
-        return;
     }
     studio.window.end().await;
 }
