@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tls::{self, TlsState};
 use crate::wire::Wire;
-use crate::{Error, classify, words};
+use crate::{Error, certificate, classify, words};
 
 /// The name under which Howdah appears in `pg_stat_activity`.
 pub const APPLICATION_NAME: &str = "howdah";
@@ -458,7 +458,7 @@ async fn secure(connection: &Connection, wire: Wire) -> Result<(Wire, TlsState),
     let binding = session
         .peer_certificates()
         .and_then(|chain| chain.first())
-        .and_then(tls::server_end_point);
+        .and_then(certificate::server_end_point);
     Ok((Wire::encrypted(encrypted, binding), state))
 }
 

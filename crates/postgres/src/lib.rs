@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod activity;
+pub mod certificate;
 pub mod children;
 pub mod choice;
 pub mod classify;

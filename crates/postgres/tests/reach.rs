@@ -681,7 +681,7 @@ async fn a_login_is_bound_to_its_tls_session() {
     assert!(session.tls.encrypted);
     let file = &cluster.certificates().unwrap().server_certificate;
     let certificate = CertificateDer::from_pem_file(file).unwrap();
-    assert!(howdah_postgres::tls::server_end_point(&certificate).is_some());
+    assert!(howdah_postgres::certificate::server_end_point(&certificate).is_some());
 }
 
 // Ways in.
