@@ -7,9 +7,11 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_domain::{Connection, Failure, FailureCode, Secret, TableName, TlsMode};
+use howdah_domain::{BackupId, Connection, Failure, FailureCode, Secret, TableName, TlsMode};
+use howdah_engine::backup::{BackupRequest, Finished, Ledger};
 use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup};
 use howdah_engine::work::Reporter;
+use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
 use howdah_testkit::Cluster;
 use howdah_testkit::impostor::{Impostor, postgres_of_version, stuck_listener, web_server};
 use rstest::rstest;
@@ -403,4 +405,107 @@ async fn a_server_that_demands_tls_gets_it() {
             .map(|made| made.path),
     );
     assert_eq!(untrusted.code, FailureCode::TlsUntrusted, "{untrusted:?}");
+}
+
+/// Makes a backup with parts of the test's choosing, without a run.
+struct ByHand {
+    connection: Connection,
+    secret: Secret,
+    patience: Duration,
+    destination: Arc<dyn Destination>,
+}
+
+impl ByHand {
+    async fn back_up(self, test: &TestEngine) -> Result<Finished, Failure> {
+        struct NoLedger;
+        #[async_trait::async_trait]
+        impl Ledger for NoLedger {
+            async fn begin(&self, _: &BackupId, _: &ObjectPath) -> Result<(), Failure> {
+                Ok(())
+            }
+            async fn removed(&self) -> Result<(), Failure> {
+                Ok(())
+            }
+        }
+        let request = BackupRequest {
+            server_name: "shop".to_owned(),
+            connection: self.connection,
+            secret: Some(self.secret),
+            selection: Default::default(),
+            globals: false,
+            encode: Default::default(),
+            patience: self.patience,
+            lock_wait: Duration::from_secs(60),
+            expected_raw_bytes: None,
+            destination: self.destination,
+        };
+        let reporter: Arc<dyn Reporter> = Arc::new(Heard::default());
+        let never = CancellationToken::new();
+        let programs = test.engine.programs();
+        howdah_engine::backup::back_up(&request, programs, &NoLedger, &reporter, &*test.clock, &never).await
+    }
+}
+
+async fn prepared(test: &TestEngine) -> Folder {
+    let folder = Folder::new(test.folder());
+    folder.prepare(&CancellationToken::new()).await.unwrap();
+    folder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pg_dump_that_stays_silent_is_ended_and_the_run_says_what_it_waited_for() {
+    let cluster = Cluster::start(17).await.unwrap();
+    cluster
+        .sql("postgres", "CREATE TABLE held (a int)")
+        .await
+        .unwrap();
+    let holder = cluster.client("postgres").await.unwrap();
+    holder
+        .batch_execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let test = TestEngine::start().await;
+    let by_hand = ByHand {
+        connection: cluster.connection("postgres"),
+        secret: cluster.password(),
+        patience: Duration::from_secs(2),
+        destination: Arc::new(prepared(&test).await),
+    };
+    let begun = std::time::Instant::now();
+    let failure = failure(by_hand.back_up(&test).await.map(|made| made.folder));
+    assert_eq!(failure.code, FailureCode::Stalled, "{failure:?}");
+    assert!(failure.message.contains("held"), "{failure:?}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "took {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(files_below(&test.folder()), Vec::<String>::new());
+    assert_eq!(children_named("pg_dump"), Vec::<i32>::new());
+}
+
+#[rstest]
+#[case::runs_full_in_mid_dump(Fault::FullAfter(500_000), "dump.pgdump.zst", FailureCode::DiskFull)]
+#[case::runs_full_at_the_manifest(Fault::FullAfter(10), "manifest.json", FailureCode::DiskFull)]
+#[case::breaks_in_mid_dump(Fault::WriteAfter(500_000), "dump.pgdump.zst", FailureCode::DestinationFailed)]
+#[case::takes_no_more_bytes(Fault::StallAfter(500_000), "dump.pgdump.zst", FailureCode::DestinationFailed)]
+#[case::loses_a_byte_of_the_dump(Fault::LoseLastByte, "dump.pgdump.zst", FailureCode::DestinationFailed)]
+#[case::loses_a_byte_of_the_index(Fault::LoseLastByte, "index.json.zst", FailureCode::DestinationFailed)]
+#[case::cannot_finish_the_manifest(Fault::Finish, "manifest.json", FailureCode::DestinationFailed)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that(#[case] fault: Fault, #[case] only: &str, #[case] code: FailureCode) {
+    let cluster = Cluster::start(17).await.unwrap();
+    let sql = "CREATE TABLE t AS SELECT n, md5(n::text) || md5((n * 7)::text) AS text FROM generate_series(1, 100000) n";
+    cluster.sql("postgres", sql).await.unwrap();
+    let test = TestEngine::start().await;
+    let by_hand = ByHand {
+        connection: cluster.connection("postgres"),
+        secret: cluster.password(),
+        patience: Duration::from_secs(3),
+        destination: Arc::new(Faulty::new(Arc::new(prepared(&test).await), fault).only(only)),
+    };
+    let failure = failure(by_hand.back_up(&test).await.map(|made| made.folder));
+    assert_eq!(failure.code, code, "{failure:?}");
+    assert_eq!(files_below(&test.folder()), Vec::<String>::new());
+    assert_eq!(children_named("pg_dump"), Vec::<i32>::new());
 }

@@ -373,3 +373,39 @@ async fn what_a_dead_process_left_is_set_right_and_its_due_time_made_up_for() {
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
     drop(holder);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_is_gone_fails_the_run_and_is_not_made_again() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    std::fs::remove_dir_all(test.folder()).unwrap();
+    next_morning(&test, &draft).await;
+    let run = wait_for_runs(&test, 1).await.remove(0);
+    assert_eq!(run.failure.unwrap().code, FailureCode::DestinationMissing);
+    assert!(
+        !test.folder().exists(),
+        "the disk below a mount that is away must stay empty"
+    );
+
+    // Nor where something else is there, such as the empty mount point.
+    std::fs::create_dir(test.folder()).unwrap();
+    next_morning(&test, &draft).await;
+    let run = wait_for_runs(&test, 2).await.remove(0);
+    assert_eq!(run.failure.unwrap().code, FailureCode::DestinationMissing);
+    assert_eq!(files_below(&test.folder()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_engine_is_a_guest_and_leaves_the_schedule_alone() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    let guest = TestEngine::start_in(test.dir.clone(), test.clock.clone()).await;
+    assert!(test.engine.owns_schedule() && !guest.engine.owns_schedule());
+    next_morning(&test, &draft).await;
+    let runs = wait_for_runs(&test, 1).await;
+    assert_eq!((runs.len(), runs[0].state), (1, RunState::Succeeded));
+    assert_eq!(guest.engine.list_backups(None).await.unwrap().len(), 1);
+    guest.engine.shutdown(Duration::from_secs(5)).await;
+}
