@@ -37,6 +37,7 @@ pub mod size;
 pub mod stderr;
 pub mod tls;
 pub mod verdict;
+pub mod version;
 mod wire;
 pub mod words;
 

@@ -1,4 +1,4 @@
-//! How a client program (pg_dump, psql, …) is told to connect as [`crate::connect`] does: environment variables for
+//! How a client program (pg_dump, psql, …) is told to connect as [`crate::connect::connect`] does: environment variables for
 //! everything, the password included, and a conninfo string for what has no variable. Starts no program.
 //!
 //! Nothing here goes into a child's arguments that others may not see: the conninfo string holds the database's name
