@@ -108,6 +108,9 @@ impl Engine {
             schedule: Mutex::new(schedule),
         }));
         recovery::set_right(&engine).await?;
+        if owns {
+            recovery::make_up_for_quitting(&engine).await?;
+        }
         engine.spawn(crate::dispatcher::run(engine.clone()));
         if owns {
             engine.spawn(crate::scheduler::run(engine.clone()));

@@ -2,11 +2,11 @@
 //! finished but not listed is listed, and a scheduled backup that was cut short is made once more.
 
 use howdah_archive::Manifest;
-use howdah_domain::{Failure, FailureCode, RunId, RunKind, Trigger};
+use howdah_domain::{Failure, FailureCode, RunId, RunKind, RunState, Trigger};
 use howdah_storage::{Destination, Folder, ObjectPath};
 use howdah_store::tables::ledger::{self, LedgerEntry};
 use howdah_store::tables::runs::{self, Run};
-use howdah_store::tables::{backups, databases, destinations, plans};
+use howdah_store::tables::{backups, databases, destinations, overview, plans};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::Finished;
@@ -27,6 +27,20 @@ pub(crate) async fn set_right(engine: &Engine) -> Result<(), Failure> {
         engine.make_up_for(repair.interrupted).await?;
     }
     Ok(())
+}
+
+/// At the start of the process that owns the schedule: backups that were cut short when Howdah was quit are made once more.
+pub(crate) async fn make_up_for_quitting(engine: &Engine) -> Result<(), Failure> {
+    let interrupted = |standing: overview::Standing| {
+        standing
+            .last_run
+            .filter(|run| run.state == RunState::Interrupted)
+            .map(|run| run.id)
+    };
+    let standings = engine.0.store.read(overview::standings).await.or_failure()?;
+    engine
+        .make_up_for(standings.into_iter().filter_map(interrupted).collect())
+        .await
 }
 
 impl Engine {
@@ -148,7 +162,7 @@ fn made_up_for(
             .count(),
         None => runs::of_database(c, &database_id, 10)?
             .iter()
-            .take_while(|run| run.state == howdah_domain::RunState::Interrupted)
+            .take_while(|run| run.state == RunState::Interrupted)
             .count(),
     };
     Ok((!listed && !under_way && tried < MOST_INTERRUPTED).then_some((run, plan, database)))

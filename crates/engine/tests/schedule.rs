@@ -343,7 +343,7 @@ async fn a_due_time_is_skipped_while_the_run_before_it_is_at_work() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_dead_process_left_is_set_right_and_its_due_time_made_up_for() {
+async fn a_run_that_is_cut_short_by_quitting_is_made_once_more_at_the_next_start() {
     let cluster = Cluster::start(17).await.unwrap();
     cluster
         .sql("postgres", "CREATE TABLE held (a int)")
@@ -371,7 +371,14 @@ async fn what_a_dead_process_left_is_set_right_and_its_due_time_made_up_for() {
         RunState::Interrupted
     );
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
+
+    // The next start makes up for it, once.
     drop(holder);
+    let (dir, clock, secrets) = (test.dir.clone(), test.clock.clone(), test.secrets.clone());
+    drop(test);
+    let again = TestEngine::start_with(dir, clock, secrets).await;
+    let runs = wait_for_runs(&again, 2).await;
+    assert_eq!((runs[0].state, runs[0].due_at), (RunState::Succeeded, run.due_at));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,7 +107,15 @@ impl TestEngine {
 
     /// A data directory that may have been used before.
     pub async fn start_in(dir: Arc<tempfile::TempDir>, clock: Arc<TestClock>) -> Self {
-        let secrets = Arc::new(MemorySecrets::default());
+        Self::start_with(dir, clock, Arc::default()).await
+    }
+
+    /// As [`Self::start_in`], with a keyring that may have been used before.
+    pub async fn start_with(
+        dir: Arc<tempfile::TempDir>,
+        clock: Arc<TestClock>,
+        secrets: Arc<MemorySecrets>,
+    ) -> Self {
         let caught = Arc::new(Caught::default());
         let engine = Engine::open(Options {
             data_dir: dir.path().join("data"),
