@@ -40,12 +40,11 @@ check: ## Run what is fast: format, lints, unit tests
 bench: setup-test programs ui ## Measure speed and memory against the bundled pg_dump, and write the report
 	cargo run --release --package howdah-archive --example archive_speed
 	cargo bench --package howdah-cli --bench performance -- $(BENCH)
-	scripts/desktop.sh cargo nextest run --package howdah-desktop --run-ignored only --test-threads 1 --no-capture --test measure
+	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::measure)'
 
 screenshots: setup-test programs ui ## Take the README's pictures, of the real window with real data
-	cargo build --package howdah-desktop --package howdah-cli
 	TZ=Europe/Berlin HOWDAH_SCREENSHOTS="$(CURDIR)/docs/screenshots" scripts/desktop.sh --home /home/ada \
-		cargo nextest run --package howdah-desktop --test screenshots --run-ignored only --no-capture
+		cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::screenshots)'
 
 types: ## Write the TypeScript types anew from the Rust ones
 	rm -f ui/src/lib/ipc/generated/*.ts
@@ -74,7 +73,8 @@ $(NODE_MODULES): ui/package.json ui/package-lock.json
 	cd ui && npm ci --no-audit --no-fund
 	@touch $@
 
-# What follows are the parts of `make test`, in its order.
+# What follows are the parts of `make test`, in its order. They all build the whole workspace: a package built alone would have
+# other features, and be built again.
 
 format-check:
 	cargo fmt --all --check
@@ -99,4 +99,4 @@ test-types: types
 	fi
 
 test-window:
-	scripts/desktop.sh cargo nextest run --package howdah-desktop --run-ignored only --test-threads 1 --test window
+	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --test-threads 1 -E 'binary_id(howdah-desktop::window)'
