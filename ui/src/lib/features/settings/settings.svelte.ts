@@ -12,9 +12,14 @@ export class SettingsState {
     return page;
   });
   readonly saving = new Action();
-  /** The folder of each destination, by its id. */
+  /** The folder of each destination by its id, as people write it: below the home directory with a tilde. */
   readonly folders = $derived.by(
-    () => new Map(this.page.data?.destinations.map(({ id, folder }) => [id as string, folder] as const)),
+    () =>
+      new Map(
+        this.page.data?.destinations.map(
+          ({ id, name, folder }) => [id as string, name.startsWith('~/') ? name : folder] as const,
+        ),
+      ),
   );
 
   start(): () => void {
