@@ -17,8 +17,29 @@ const SMALL_TABLES: usize = 200;
 /// Rows are sent in pieces of about this size.
 const PIECE: usize = 256 * 1024;
 
+/// What the bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mix {
+    /// As in an application with content: 55 % text, 25 % jsonb, 20 % narrow rows of numbers and timestamps.
+    Content,
+    /// As in one that records: 35 % text, 25 % jsonb, 40 % narrow rows. The server then spends most of its time on turning
+    /// numbers and timestamps into text, so that little is left to gain.
+    Records,
+}
+
+impl Mix {
+    /// Percent of articles, events, order items and measurements.
+    fn percent(self) -> [u64; 4] {
+        match self {
+            Self::Content => [55, 25, 12, 8],
+            Self::Records => [35, 25, 20, 20],
+        }
+    }
+}
+
 /// Makes the tables, with about `bytes` bytes of COPY data in all.
-pub(crate) async fn fill(client: &Client, bytes: u64) -> anyhow::Result<()> {
+pub(crate) async fn fill(client: &Client, bytes: u64, mix: Mix) -> anyhow::Result<()> {
+    let [articles, events, order_items, measurements] = mix.percent();
     let language = Language::new(SEED);
     let mut chance = Chance::new(SEED + 1);
     client
@@ -59,7 +80,7 @@ pub(crate) async fn fill(client: &Client, bytes: u64) -> anyhow::Result<()> {
         })
         .await?;
     }
-    let mut left = bytes * 35 / 100;
+    let mut left = bytes * articles / 100;
     copy(client, "articles", |out, row| {
         let length = out.len();
         let _ = write!(out, "{row}\t{}\t", chance.below(5_000));
@@ -77,14 +98,14 @@ pub(crate) async fn fill(client: &Client, bytes: u64) -> anyhow::Result<()> {
         take(&mut left, out.len() - length)
     })
     .await?;
-    let mut left = bytes * 25 / 100;
+    let mut left = bytes * events / 100;
     copy(client, "events", |out, row| {
         let length = out.len();
         event(out, row, &language, &mut chance);
         take(&mut left, out.len() - length)
     })
     .await?;
-    let mut left = bytes * 20 / 100;
+    let mut left = bytes * order_items / 100;
     copy(client, "order_items", |out, row| {
         let length = out.len();
         let product = chance.below(20_000);
@@ -103,7 +124,7 @@ pub(crate) async fn fill(client: &Client, bytes: u64) -> anyhow::Result<()> {
         take(&mut left, out.len() - length)
     })
     .await?;
-    let mut left = bytes * 20 / 100;
+    let mut left = bytes * measurements / 100;
     let mut levels = [0_i64; 64];
     copy(client, "measurements", |out, row| {
         let length = out.len();

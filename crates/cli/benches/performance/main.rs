@@ -18,6 +18,7 @@ use clap::Parser;
 use howdah_postgres::programs::{Client, Programs};
 use howdah_testkit::Cluster;
 
+use crate::database::Mix;
 use crate::measure::{Taken, run};
 
 #[derive(Debug, Parser)]
@@ -25,6 +26,9 @@ struct Arguments {
     /// Megabytes of COPY data in the database
     #[arg(long, default_value_t = 1000)]
     size: u64,
+    /// What the bytes are
+    #[arg(long, value_enum, default_value_t = Mix::Content)]
+    mix: Mix,
     /// How often each is run; the median counts
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -100,8 +104,9 @@ fn main() -> anyhow::Result<()> {
         .build()?;
     let programs = Programs::locate(None)?;
     println!(
-        "{} MB, {} rounds, {} processors, {}",
+        "{} MB ({:?}), {} rounds, {} processors, {}",
         arguments.size,
+        arguments.mix,
         arguments.rounds,
         std::thread::available_parallelism()?,
         processor()
@@ -132,7 +137,9 @@ async fn compare(arguments: &Arguments, programs: &Programs, major: u16) -> anyh
         .await?;
     cluster.create_database("bench").await?;
     let began = Instant::now();
-    database::fill(&cluster.client("bench").await?, arguments.size * 1_000_000).await?;
+    let filler = cluster.client("bench").await?;
+    let filling = database::fill(&filler, arguments.size * 1_000_000, arguments.mix);
+    filling.await?;
     let client = programs.client_for(major)?;
     println!(
         "\nPostgreSQL {} with pg_dump {}; the database was filled in {:.0} s",
