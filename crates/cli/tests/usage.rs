@@ -134,12 +134,10 @@ fn command_lines() -> Vec<String> {
 async fn no_password_is_in_arguments_output_or_files() {
     let waiting = Waiting::start().await;
     let howdah = Howdah::new();
-    let password = waiting.cluster.password();
+    // A password of this test's own: clusters share the superuser's, which other tests put into URLs.
+    let password = waiting.cluster.create_role("guarded", "SUPERUSER").await.unwrap();
     let connection = waiting.cluster.connection("shop");
-    let url = format!(
-        "postgres://{}@{}:{}/shop",
-        connection.role, connection.host, connection.port
-    );
+    let url = format!("postgres://guarded@{}:{}/shop", connection.host, connection.port);
     let child = howdah
         .command(["backup", "--url", &url, "--to", text(&howdah.backups()), "--json"])
         .env("PGPASSWORD", password.expose())
