@@ -1,0 +1,52 @@
+/** Settings, and what this installation consists of. */
+import type { Messages } from '../entry';
+
+export const settings = {
+  'settings.window': 'Window and notifications',
+  'settings.theme': 'Colours',
+  'settings.notify_success': 'Notify when a backup succeeds',
+  'settings.notify_hint': 'A failure is always told.',
+  'settings.backups': 'Backups',
+  'settings.parallel': 'Backups at once',
+  'settings.parallel_hint': 'The others wait in line. Never two of one database.',
+  'settings.stall': 'End a backup that stands still',
+  'settings.stall_hint': 'After this long without a byte from pg_dump. The run says what it waited for.',
+  'settings.lock_wait': 'Wait for a locked table',
+  'settings.lock_wait_hint': 'Then pg_dump gives up, and the backup is tried again later.',
+  'settings.minutes': 'min',
+  'settings.seconds': 's',
+  'settings.between': 'From {least} to {most}',
+  'settings.new_plans': 'New plans',
+  'settings.default_folder': 'Folder',
+  'settings.default_folder_hint': 'Plans made so far keep theirs.',
+  'settings.default_time': 'Time of day',
+  'settings.servers': 'Servers',
+  'settings.no_servers': 'No servers yet',
+  'settings.no_servers_text': 'A server appears here with the first of its databases that you add.',
+  'settings.destinations': 'Destinations',
+  'settings.no_destinations': 'No destinations yet',
+  'settings.no_destinations_text': 'A folder appears here when a plan puts backups into it.',
+  'settings.free': '{size} free',
+  'settings.programs': 'PostgreSQL programs',
+  'settings.client': 'pg_dump',
+  'settings.server_programs': 'Server',
+  'settings.path': 'Where',
+  'settings.not_there': 'not there',
+  'settings.installation': 'This installation',
+  'settings.version': 'Version',
+  'settings.keyring': 'Keyring',
+  'settings.data_dir': 'Data directory',
+  'settings.time_zone': 'Time zone',
+
+  'theme.system': 'System',
+  'theme.light': 'Light',
+  'theme.dark': 'Dark',
+
+  'keyring.open': 'Open: passwords can be kept and read',
+  'keyring.locked': 'Locked',
+  'keyring.locked_hint':
+    'Unlock it by logging in to your desktop, or in its own settings. Backups that need a password wait.',
+  'keyring.absent': 'Absent',
+  'keyring.absent_hint':
+    'Install and start a keyring such as GNOME Keyring or KWallet. Passwords are kept nowhere else.',
+} as const satisfies Messages;
