@@ -20,5 +20,8 @@ export const add = {
   'add.test_choice': 'Test this choice',
   'add.plan': 'Plan',
   'add.name_hint': 'As you want to see it in lists.',
+  'add.keyring_locked': 'The keyring is locked, so the password cannot be kept yet.',
+  'add.keyring_absent':
+    'There is no keyring on this machine, so the password cannot be kept. Install and start one such as GNOME Keyring or KWallet.',
   'add.start': 'Start, and back up now',
 } as const satisfies Messages;

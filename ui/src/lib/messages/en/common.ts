@@ -1,4 +1,4 @@
-/** What any page may say: buttons that are the same everywhere, questions, errors. */
+/** What any page may say: buttons that are the same everywhere, questions, errors, paths. */
 import type { Messages } from '../entry';
 
 export const common = {
@@ -20,4 +20,9 @@ export const common = {
   'error.internal': 'Howdah could not do that, and does not know why.',
   'error.internal_hint':
     'This is a fault in Howdah. The details say what is known; please report it with them.',
+
+  'path.choose_folder': 'Choose a folder',
+  'path.choose_ca': 'Choose the authority’s certificate',
+  'path.choose_certificate': 'Choose the client’s certificate',
+  'path.choose_key': 'Choose the client’s key',
 } as const satisfies Messages;

@@ -44,8 +44,9 @@ export const settings = {
 
   'keyring.open': 'Open: passwords can be kept and read',
   'keyring.locked': 'Locked',
-  'keyring.locked_hint':
-    'Unlock it by logging in to your desktop, or in its own settings. Backups that need a password wait.',
+  'keyring.locked_hint': 'Backups that need a password wait until it is open.',
+  'keyring.unlock': 'Unlock the keyring',
+  'keyring.left_locked': 'It is still locked.',
   'keyring.absent': 'Absent',
   'keyring.absent_hint':
     'Install and start a keyring such as GNOME Keyring or KWallet. Passwords are kept nowhere else.',
