@@ -65,5 +65,6 @@ export const overview = {
   'first.test_text': 'Everything the backup will read is checked now, not tonight.',
   'first.plan_title': 'Accept the plan',
   'first.plan_text': 'Every day at a quiet hour, into a folder of yours. Each word can be changed.',
-  'first.promise': 'Howdah only reads your databases. Passwords stay in the system’s keyring.',
+  'first.promise':
+    'Howdah only reads your databases. Passwords stay in the system’s keyring. Close the window, and it goes on in the tray.',
 } as const satisfies Messages;
