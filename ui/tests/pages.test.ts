@@ -133,6 +133,15 @@ describe('a dialog begins at what it asks', () => {
     expect(document.activeElement).toBe(dialog.getByLabelText('Server’s name'));
   });
 
+  test('at the first word of a plan that is edited', async () => {
+    const fixture = new Fixture({ scenario: 'calm' });
+    await show(DatabaseView, { id: fixture.world.databases[0]?.id ?? '' }, { fixture });
+    await fireEvent.click(screen.getByRole('button', { name: 'Edit the plan' }));
+    await settle();
+    const dialog = within(screen.getByRole('dialog'));
+    expect(document.activeElement).toBe(dialog.getByRole('combobox', { name: 'How often' }));
+  });
+
   test('at the name to be typed, where that is what it asks', async () => {
     const dialog = await open('Remove the server');
     expect(document.activeElement).toBe(dialog.getByRole('textbox'));
