@@ -5,9 +5,13 @@
 //! Linux there is none so far, and paths are typed.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use howdah_domain::{Failure, FailureCode};
 use tauri::WebviewWindow;
+
+/// How long what is typed is looked for before the dialog begins elsewhere.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +29,12 @@ pub(crate) async fn choose(
     title: String,
     typed: String,
 ) -> Result<Option<String>, Failure> {
-    // A path on a share that hangs is waited for on a thread of its own.
-    let start = tokio::task::spawn_blocking(move || beginning(&typed))
-        .await
-        .map_err(|error| not_shown(&error.to_string()))?;
+    // A share that hangs does not keep the dialog away: it begins at home then.
+    let looked = tokio::task::spawn_blocking(move || beginning(&typed));
+    let start = match tokio::time::timeout(PATIENCE, looked).await {
+        Ok(Ok(start)) => start,
+        _ => home(),
+    };
     ask(window, wanted, title, start).await?.map(as_text).transpose()
 }
 
@@ -38,8 +44,11 @@ fn beginning(typed: &str) -> PathBuf {
         .ok()
         .and_then(|path| path.ancestors().find(|path| path.exists()).map(Path::to_owned))
         .filter(|path| path.parent().is_some())
-        .or_else(dirs::home_dir)
-        .unwrap_or_else(|| PathBuf::from("/"))
+        .unwrap_or_else(home)
+}
+
+fn home() -> PathBuf {
+    dirs::home_dir().unwrap_or_else(|| PathBuf::from("/"))
 }
 
 /// The window, the plans and the connections hold paths as text.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use howdah_domain::schedule::TimeOfDay;
 use howdah_domain::{Environment, FailureCode, RunState, Schedule, Scope, SkipReason, Trigger, WaitReason};
-use howdah_engine::api::{ConnectionInput, DatabaseStatus, NeedKind, PlanDraft, RunView, ServerChange};
+use howdah_engine::api::{
+    ConnectionInput, DatabaseStatus, Event, NeedKind, PlanDraft, RunView, ServerChange,
+};
 use howdah_store::KeyringState;
 use howdah_testkit::Cluster;
 use jiff::{SignedDuration, Timestamp};
@@ -229,7 +231,12 @@ async fn a_locked_keyring_makes_a_run_wait_and_opening_it_lets_it_go() {
         "{:?}",
         overview.needs
     );
+    let mut events = test.engine.events();
     test.engine.unlock_keyring().await.unwrap();
+    let told = async { while !matches!(events.recv().await.unwrap(), Event::Settings) {} };
+    tokio::time::timeout(Duration::from_secs(5), told)
+        .await
+        .expect("pages that show the keyring's state are told");
     assert_eq!(test.ended(&waiting.id).await.state, RunState::Succeeded);
 }
 

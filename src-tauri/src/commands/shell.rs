@@ -39,7 +39,11 @@ pub(crate) async fn choose_folder(
     typed: String,
 ) -> Result<Option<String>, Failure> {
     let chosen = picker::choose(&window, Wanted::Folder, title, typed).await?;
-    Ok(chosen.map(|folder| howdah_engine::with_tilde(Path::new(&folder)).display().to_string()))
+    Ok(chosen.map(|folder| {
+        howdah_engine::with_tilde(Path::new(&folder))
+            .display()
+            .to_string()
+    }))
 }
 
 /// Asks the person for a file, and answers its whole path, as PostgreSQL's own programs take it.

@@ -1,5 +1,5 @@
-//! Takes the README's pictures: the real window over real servers, real backups made by the app itself. Run by
-//! `make screenshots`, which says where they go (`HOWDAH_SCREENSHOTS`); with
+//! Takes the README's pictures: the real window over real servers, with backups of the last days that the schedule made under a
+//! clock set back. Run by `make screenshots`, which says where they go (`HOWDAH_SCREENSHOTS`); with
 //! `HOWDAH_SCREENSHOTS_MORE` a folder of those that are looked at and not kept.
 #![allow(
     clippy::unwrap_used,
@@ -7,16 +7,21 @@
     reason = "this is a test, helpers included; it prints its figures"
 )]
 
+mod more;
+mod past;
+mod studio;
+#[path = "../support/mod.rs"]
 mod support;
 
+use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use howdah_testkit::Cluster;
-use serde_json::{Value, json};
-use support::app::binary;
-use support::eventually;
-use support::webdriver::WebDriver;
+use jiff::civil::time;
+use past::{Habit, Moment, Past};
+use serde_json::json;
+use studio::Studio;
 
 const SHOP: &str = "
     CREATE SCHEMA audit;
@@ -31,10 +36,51 @@ const SHOP: &str = "
     INSERT INTO products SELECT n, 'Product ' || n, n % 500 + 0.99, jsonb_build_object('colour', n % 7, 'weight', n % 90) FROM generate_series(1, 4000) n;
     INSERT INTO audit.log SELECT n, now(), 'admin', md5(n::text) FROM generate_series(1, 9000) n;";
 
-/// What a day brings: each backup is somewhat bigger than the one before.
-fn a_day(day: u32) -> String {
-    let first = day * 9000 + 1;
-    let last = first + 6000 + (day * 7919) % 3000;
+const EVENTS: &str = "
+    CREATE TABLE events (id bigint, at timestamptz, visitor text, path text, agent text);
+    INSERT INTO events SELECT n, now() - n * interval '3 s', md5((n % 90000)::text), '/products/' || n % 4000,
+      'Mozilla/5.0 (X11; Linux x86_64) page ' || n % 700 FROM generate_series(1, 3600000) n;";
+
+const HABITS: [Habit; 4] = [
+    Habit {
+        server: "db.example.com",
+        database: "shop",
+        schedule: "daily 04:00",
+        times: &[time(4, 0, 0, 0)],
+        days: 12,
+    },
+    Habit {
+        server: "staging.example.com",
+        database: "shop_next",
+        schedule: "daily 05:30",
+        times: &[time(5, 30, 0, 0)],
+        days: 7,
+    },
+    Habit {
+        server: "db.example.com",
+        database: "billing",
+        schedule: "30 1,7,13,19 * * *",
+        times: &[
+            time(1, 30, 0, 0),
+            time(7, 30, 0, 0),
+            time(13, 30, 0, 0),
+            time(19, 30, 0, 0),
+        ],
+        days: 4,
+    },
+    Habit {
+        server: "db.example.com",
+        database: "analytics",
+        schedule: "daily 02:00",
+        times: &[time(2, 0, 0, 0)],
+        days: 3,
+    },
+];
+
+/// What has come by a backup: each is somewhat bigger than the one before, and none by as much.
+fn what_comes(turn: u32) -> String {
+    let first = turn * 9000 + 1;
+    let last = first + 1500 + (turn * 7919) % 3000;
     format!(
         "INSERT INTO orders SELECT n, 1 + n % 20000, now(), n % 300 FROM generate_series({first}, {last}) n;
          INSERT INTO order_lines SELECT n, l, 1 + (n * 31 + l) % 4000, l, md5(n::text || l) FROM generate_series({first}, {last}) n, generate_series(1, 3) l;
@@ -43,122 +89,121 @@ fn a_day(day: u32) -> String {
     )
 }
 
-struct Studio {
-    window: WebDriver,
-    folder: PathBuf,
-    settings: Value,
+/// Two servers: production, where the role reads everything, and staging, where it lacks one table.
+struct Servers {
+    production: Cluster,
+    staging: Cluster,
+    production_url: String,
+    staging_url: String,
 }
 
-impl Studio {
-    /// Takes the page as it is, light and dark.
-    async fn take(&self, name: &str) {
-        for theme in ["light", "dark"] {
-            self.dress(theme).await;
-            self.keep(name, theme).await;
+/// A host's name as the pictures show it; its own machine's where `scripts/desktop.sh --hosts` could not give the name.
+fn host(name: &'static str) -> &'static str {
+    let here = (name, 0)
+        .to_socket_addrs()
+        .is_ok_and(|mut all| all.all(|address| address.ip().is_loopback()));
+    if here { name } else { "localhost" }
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let production = Cluster::start(17).await.unwrap();
+        let staging = Cluster::start(16).await.unwrap();
+        for (cluster, database) in [
+            (&production, "shop"),
+            (&production, "billing"),
+            (&production, "analytics"),
+            (&staging, "shop_next"),
+        ] {
+            cluster.create_database(database).await.unwrap();
+            cluster.sql(database, SHOP).await.unwrap();
+            // What was there before Howdah.
+            for turn in 0..8 {
+                cluster.sql(database, &what_comes(turn)).await.unwrap();
+            }
+        }
+        production.sql("analytics", EVENTS).await.unwrap();
+        let keeper = production
+            .create_role("howdah", "IN ROLE pg_read_all_data")
+            .await
+            .unwrap();
+        let limited = staging.create_role("howdah", "").await.unwrap();
+        staging
+            .sql(
+                "shop_next",
+                "GRANT SELECT ON ALL TABLES IN SCHEMA public TO howdah; GRANT USAGE ON SCHEMA audit TO howdah;",
+            )
+            .await
+            .unwrap();
+        let named = |url: String, name| url.replace("127.0.0.1", host(name));
+        Self {
+            production_url: named(production.url_for("howdah", &keeper, "shop"), "db.example.com"),
+            staging_url: named(
+                staging.url_for("howdah", &limited, "shop_next"),
+                "staging.example.com",
+            ),
+            production,
+            staging,
         }
     }
 
-    async fn dress(&self, theme: &str) {
-        let mut settings = self.settings.clone();
-        settings["theme"] = json!(theme);
-        self.window
-            .invoke("save_settings", json!({ "settings": settings }))
-            .await;
-        eventually(
-            &format!("the window is {theme}"),
-            Duration::from_secs(10),
-            || async {
-                let now = self
-                    .window
-                    .run("return document.documentElement.dataset.theme", json!([]))
-                    .await
-                    .ok()?;
-                (now == json!(theme)).then_some(())
-            },
-        )
-        .await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
+    fn of(&self, database: &str) -> &Cluster {
+        if database == "shop_next" {
+            &self.staging
+        } else {
+            &self.production
+        }
     }
 
-    async fn keep(&self, name: &str, theme: &str) {
-        std::fs::write(
-            self.folder.join(format!("{name}-{theme}.png")),
-            self.window.picture().await,
-        )
-        .unwrap();
-    }
-
-    async fn add(&self, url: &str, name: &str, environment: &str, database: &str, at: u8) -> String {
-        let input = json!({ "type": "text", "text": url, "password": null });
-        let server = self
-            .window
-            .invoke(
-                "add_server",
-                json!({ "input": input, "name": name, "environment": environment }),
+    async fn let_staging_read_all(&self) {
+        self.staging
+            .sql(
+                "shop_next",
+                "GRANT SELECT ON ALL TABLES IN SCHEMA audit TO howdah",
             )
-            .await;
-        self.plan(server["id"].as_str().unwrap(), database, at).await
-    }
-
-    /// Makes a daily plan for a database of a known server, and answers the database's id.
-    async fn plan(&self, server: &str, database: &str, hour: u8) -> String {
-        let mut proposal = self
-            .window
-            .invoke(
-                "propose_plan",
-                json!({ "server_id": server, "database": database }),
-            )
-            .await;
-        proposal["id"] = Value::Null;
-        proposal["server_id"] = json!(server);
-        proposal["globals"] = json!(true);
-        proposal["enabled"] = json!(true);
-        proposal["schedule"] = json!({ "type": "daily", "at": { "hour": hour, "minute": 0 } });
-        self.window.invoke("save_plan", json!({ "plan": proposal })).await;
-        let overview = self.window.invoke("overview", json!({})).await;
-        let databases = overview["databases"].as_array().unwrap();
-        let found = databases
-            .iter()
-            .find(|one| one["name"] == database && one["server_id"] == server)
+            .await
             .unwrap();
-        found["id"].as_str().unwrap().to_owned()
     }
 
-    async fn begin(&self, database: &str) -> String {
-        let runs = self
-            .window
-            .invoke("back_up_now", json!({ "database_id": database }))
-            .await;
-        runs[0].as_str().unwrap().to_owned()
-    }
-
-    async fn back_up(&self, database: &str) -> String {
-        let run = self.begin(database).await;
-        self.ended(&run).await;
-        run
-    }
-
-    async fn ended(&self, run: &str) {
-        eventually("the run ends", Duration::from_secs(120), || async {
-            let page = self.window.invoke("run_page", json!({ "id": run })).await;
-            (!page["run"]["finished_at"].is_null()).then_some(())
-        })
-        .await;
-    }
-
-    /// Takes a run while it is at work.
-    async fn take_running(&self, database: &str) {
-        for theme in ["light", "dark"] {
-            self.dress(theme).await;
-            let run = self.begin(database).await;
-            self.window.go(&format!("/runs/{run}")).await;
-            eventually("the run is in its midst", Duration::from_secs(60), || async {
-                let page = self.window.invoke("run_page", json!({ "id": run })).await;
-                (page["run"]["progress"]["raw_bytes"].as_u64()? > 60_000_000).then_some(())
-            })
-            .await;
-            self.keep("run", theme).await;
-            self.ended(&run).await;
+    /// Lets the last days pass: servers are added, plans are made, rows come, backups fall due.
+    async fn live(&self, past: &Past) {
+        let added = past.moments(&HABITS)[0].0.clone();
+        for (url, name, environment) in [
+            (&self.production_url, "db.example.com", "production"),
+            (&self.staging_url, "staging.example.com", "staging"),
+        ] {
+            let arguments = ["server", "add", url, "--name", name, "--environment", environment];
+            past.howdah(&added, &arguments).await;
+        }
+        let mut turn = 8;
+        for (at, moment) in past.moments(&HABITS) {
+            match moment {
+                Moment::Begun(habit) => {
+                    let Habit {
+                        server,
+                        database,
+                        schedule,
+                        ..
+                    } = habit;
+                    let arguments = [
+                        "plan",
+                        "add",
+                        server,
+                        "--database",
+                        database,
+                        "--schedule",
+                        schedule,
+                    ];
+                    past.howdah(&at, &arguments).await;
+                }
+                Moment::Due(databases) => {
+                    turn += 1;
+                    for database in &databases {
+                        self.of(database).sql(database, &what_comes(turn)).await.unwrap();
+                    }
+                    past.let_pass(&at, databases.len()).await;
+                }
+            }
         }
     }
 }
@@ -168,151 +213,80 @@ impl Studio {
 async fn the_pictures_of_the_readme() {
     let folder =
         PathBuf::from(std::env::var_os("HOWDAH_SCREENSHOTS").expect("HOWDAH_SCREENSHOTS says where to"));
-    std::fs::create_dir_all(&folder).unwrap();
-    let production = Cluster::start(17).await.unwrap();
-    let staging = Cluster::start(16).await.unwrap();
-    for (cluster, database) in [
-        (&production, "shop"),
-        (&production, "billing"),
-        (&production, "analytics"),
-        (&staging, "shop_next"),
-    ] {
-        cluster.create_database(database).await.unwrap();
-        cluster.sql(database, SHOP).await.unwrap();
-    }
-    production
-        .sql(
-            "analytics",
-            "CREATE TABLE events (id bigint, at timestamptz, visitor text, path text, agent text);
-             INSERT INTO events SELECT n, now() - n * interval '3 s', md5((n % 90000)::text), '/products/' || n % 4000,
-               'Mozilla/5.0 (X11; Linux x86_64) page ' || n % 700 FROM generate_series(1, 2600000) n;",
-        )
-        .await
-        .unwrap();
-    let keeper = production
-        .create_role("howdah", "IN ROLE pg_read_all_data")
-        .await
-        .unwrap();
-    let limited = staging.create_role("howdah", "").await.unwrap();
-    staging
-        .sql(
-            "shop_next",
-            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO howdah; GRANT USAGE ON SCHEMA audit TO howdah;",
-        )
-        .await
-        .unwrap();
-    let localhost = |url: String| url.replace("127.0.0.1", "localhost");
-    let url = |database: &str| localhost(production.url_for("howdah", &keeper, database));
-    let staging_url = localhost(staging.url_for("howdah", &limited, "shop_next"));
+    let more = std::env::var_os("HOWDAH_SCREENSHOTS_MORE").map(PathBuf::from);
+    let servers = Servers::start().await;
 
-    let data_dir = Path::new(&std::env::var_os("HOME").unwrap()).join(".local/share/howdah");
-    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", &data_dir)]).await;
-    window.see("Nothing is being backed up yet").await;
-    window.resize(1280, 800).await;
-    let mut settings = window.invoke("settings_page", json!({})).await["settings"].take();
-    settings["notify_success"] = json!(false);
-    let mut studio = Studio {
-        window,
-        folder,
-        settings,
-    };
-    let window = &studio.window;
+    // The first day: nothing yet, and a database being added. What is wrong with its rights is found, with the SQL that helps.
+    let first_day = tempfile::tempdir().unwrap();
+    let mut studio = Studio::open(first_day.path(), &folder).await;
+    studio.window.see("Nothing is being backed up yet").await;
     studio.take("first-run").await;
-
-    // A database being added: what is wrong with its rights is found, with the SQL that helps.
+    if let Some(more) = &more {
+        more::first_steps(&mut studio, more).await;
+    }
+    let window = &studio.window;
     window.go("/add").await;
-    window.type_into("//textarea", &staging_url).await;
+    window.type_into("//textarea", &servers.staging_url).await;
     window.press_button("Test").await;
     window
         .see_within("A backup would fail", Duration::from_secs(30))
         .await;
     studio.take("add-fix").await;
-    staging
-        .sql(
-            "shop_next",
-            "GRANT SELECT ON ALL TABLES IN SCHEMA audit TO howdah",
-        )
-        .await
-        .unwrap();
+    servers.let_staging_read_all().await;
     window.press_button("Test again").await;
     window
         .see_within("A backup of this database would work.", Duration::from_secs(30))
         .await;
     studio.take("add").await;
+    studio.window.end().await;
 
-    // Some days' backups.
-    let shop = studio.add(&url("shop"), "vps-1", "production", "shop", 4).await;
-    let overview = window.invoke("overview", json!({})).await;
-    let vps = overview["databases"][0]["server_id"].as_str().unwrap().to_owned();
-    let billing = studio.plan(&vps, "billing", 16).await;
-    let analytics = studio.plan(&vps, "analytics", 2).await;
-    let next = studio.add(&staging_url, "vps-2", "staging", "shop_next", 5).await;
-    for day in 0..9 {
-        for database in ["shop", "billing"] {
-            production.sql(database, &a_day(day)).await.unwrap();
-        }
-        studio.back_up(&shop).await;
-        if day % 2 == 0 {
-            studio.back_up(&billing).await;
-        }
-    }
-    let verified = studio.back_up(&next).await;
-    studio.take_running(&analytics).await;
-    studio.ended(&verified).await;
-    window.go("/").await;
+    let data_dir = Path::new(&std::env::var_os("HOME").unwrap()).join(".local/share/howdah");
+    servers.live(&Past::of(&data_dir)).await;
+
+    // Today.
+    let studio = Studio::open(&data_dir, &folder).await;
+    let window = &studio.window;
     window.see("All 4 databases are backed up.").await;
-    studio.take("overview").await;
+    studio.visit("/", "overview").await;
 
     // One is no longer readable as a whole: its backup fails, and says why.
-    staging
+    let next = studio.database("shop_next").await;
+    servers
+        .staging
         .sql("shop_next", "REVOKE SELECT ON audit.log FROM howdah")
         .await
         .unwrap();
     let failed = studio.back_up(&next).await;
-    window.go("/").await;
     window.see("1 thing needs you").await;
-    studio.take("overview-failed").await;
-    window.go(&format!("/databases/{shop}")).await;
-    window.see("Backups (9)").await;
-    studio.take("database").await;
+    studio.visit("/", "overview-failed").await;
+    servers.let_staging_read_all().await;
+    studio.back_up(&next).await;
+
+    let shop = studio.database("shop").await;
     let backups = window
         .invoke("list_backups", json!({ "database_id": shop }))
         .await;
-    let backup = backups[0]["id"].as_str().unwrap();
-    let check = window.invoke("verify_backup", json!({ "id": backup })).await;
-    studio.ended(check.as_str().unwrap()).await;
-    window.go(&format!("/backups/{backup}")).await;
-    window.see("order_lines").await;
-    studio.take("backup").await;
-    window.go("/settings").await;
-    window.see("Backups at once").await;
-    studio.take("settings").await;
-
-    // The other pages, and all of them in a small window: to look at, not kept in the repository.
-    let Some(more) = std::env::var_os("HOWDAH_SCREENSHOTS_MORE") else {
-        studio.window.end().await;
-        return;
-    };
-    let pages = [
-        ("/".to_owned(), "overview"),
-        ("/add".to_owned(), "add"),
-        ("/databases".to_owned(), "databases"),
-        (format!("/databases/{shop}"), "database"),
-        ("/backups".to_owned(), "backups"),
-        (format!("/backups/{backup}"), "backup"),
-        ("/runs".to_owned(), "activity"),
-        (format!("/runs/{failed}"), "run-failed"),
-        ("/settings".to_owned(), "settings"),
-    ];
-    for (width, height) in [(1280, 800), (900, 600)] {
-        studio.window.resize(width, height).await;
-        studio.folder = PathBuf::from(&more).join(width.to_string());
-        std::fs::create_dir_all(&studio.folder).unwrap();
-        for (path, name) in &pages {
-            studio.window.go(path).await;
-            tokio::time::sleep(Duration::from_millis(700)).await;
-            studio.take(name).await;
-        }
+    for backup in &backups.as_array().unwrap()[..3] {
+        let run = window
+            .invoke("verify_backup", json!({ "id": backup["id"] }))
+            .await;
+        studio.ended(run.as_str().unwrap()).await;
     }
-    studio.window.end().await;
+    let backup = backups[0]["id"].as_str().unwrap();
+    studio.visit(&format!("/databases/{shop}"), "database").await;
+    studio.visit(&format!("/backups/{backup}"), "backup").await;
+    studio.visit("/settings", "settings").await;
+    studio.take_running(&studio.database("analytics").await).await;
+
+    if let Some(more) = more {
+        let seen = more::Seen {
+            shop,
+            backup: backup.to_owned(),
+            failed,
+            production_url: servers.production_url.clone(),
+        };
+        more::every_page(studio, &servers.production, &seen, &more).await;
+    } else {
+        studio.window.end().await;
+    }
 }
