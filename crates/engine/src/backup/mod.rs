@@ -26,6 +26,7 @@ use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::running::Running;
 use howdah_postgres::selection::Chosen;
 use howdah_postgres::stderr::Severity;
+use howdah_postgres::tls::refused_by_client;
 use howdah_storage::{Destination, ObjectPath};
 use tokio_util::sync::CancellationToken;
 
@@ -241,6 +242,9 @@ async fn prepare(
         return Err(howdah_postgres::pooler::failure(&request.connection));
     }
     let client = programs.client_for(session.server_version.major).or_failure()?;
+    if let Some(failure) = refused_by_client(&request.connection, &session.tls, client.major) {
+        return Err(failure);
+    }
     if client.newer_than_server {
         reporter.warn(format!(
             "pg_dump {} is not bundled here; pg_dump {} takes its place, as PostgreSQL supports.",

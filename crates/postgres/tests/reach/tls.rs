@@ -1,10 +1,18 @@
 //! TLS: what each mode verifies, as libpq does, and what is said where it cannot be had.
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
 use howdah_domain::{Connection, FailureCode, Tls, TlsMode};
+use howdah_testkit::certificates::Certificates;
 use howdah_testkit::{Cluster, Encryption, forward};
 use rstest::rstest;
-use rustls_pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{connect, failure, mode, psql, value, with_tls};
 
@@ -290,10 +298,96 @@ async fn a_client_certificate_is_given_where_the_server_asks_for_it() {
     assert!(found.message.contains("/nonexistent/ca.pem"), "{}", found.message);
 }
 
+/// libpq refuses a client key that others may read: so must we, or a test would pass and the pg_dump after it fail.
+#[rstest]
 #[tokio::test]
-async fn a_login_is_bound_to_its_tls_session() {
-    // SCRAM with channel binding is what the server offers over TLS; it must accept our hash of its certificate.
-    let cluster = Cluster::builder(18)
+async fn a_client_key_that_others_may_read_is_refused_as_libpq_refuses_it(#[values(13, 18)] major: u16) {
+    let cluster = Cluster::builder(major)
+        .encryption(Encryption::ClientCertificate)
+        .start()
+        .await
+        .unwrap();
+    let secret = cluster.password();
+    let files = cluster.certificates().unwrap().clone();
+    let connection = with_tls(
+        &Connection {
+            host: "localhost".to_owned(),
+            ..cluster.connection("postgres")
+        },
+        Tls {
+            mode: TlsMode::VerifyFull,
+            ca_file: Some(files.ca.clone()),
+            certificate_file: Some(files.client_certificate.clone()),
+            key_file: Some(files.client_key.clone()),
+        },
+    );
+    // Root's own may be read by its group.
+    let group = nix::unistd::geteuid().is_root();
+    for (bits, accepted) in [(0o600, true), (0o640, group), (0o644, false), (0o660, false)] {
+        std::fs::set_permissions(&files.client_key, std::fs::Permissions::from_mode(bits)).unwrap();
+        let (ok, text) = psql(&connection, Some(&secret), major, "SELECT 1");
+        assert_eq!(ok, accepted, "psql with {bits:o}: {text}");
+        if accepted {
+            assert!(connect(&connection, Some(&secret)).await.is_ok(), "{bits:o}");
+            continue;
+        }
+        assert_eq!(
+            howdah_postgres::classify::classify_libpq(&text),
+            Some(FailureCode::InvalidConnection),
+            "{text}"
+        );
+        let found = failure(&connection, Some(&secret), FailureCode::InvalidConnection).await;
+        assert!(found.hint.unwrap().contains("chmod 600"), "{bits:o}");
+    }
+}
+
+/// Ends TLS with a certificate of its own and speaks TLS with the server: what channel binding is against. Lasts as long as
+/// the test.
+async fn in_the_middle(files: &Certificates, server: u16) -> std::io::Result<u16> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::from_pem_file(&files.client_key).unwrap();
+    let chain = vec![CertificateDer::from_pem_file(&files.client_certificate).unwrap()];
+    let near_end = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&files.ca).unwrap()).unwrap();
+    let far_end = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (acceptor, connector) = (TlsAcceptor::from(Arc::new(near_end)), TlsConnector::from(Arc::new(far_end)));
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (acceptor, connector) = (acceptor.clone(), connector.clone());
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", server)).await?;
+                let (mut request, mut answer) = ([0; 8], [0; 1]);
+                near.read_exact(&mut request).await?;
+                far.write_all(&request).await?;
+                far.read_exact(&mut answer).await?;
+                near.write_all(&answer).await?;
+                let localhost = ServerName::try_from("localhost").unwrap();
+                let (mut near, mut far) =
+                    tokio::try_join!(acceptor.accept(near), connector.connect(localhost, far))?;
+                tokio::io::copy_bidirectional(&mut near, &mut far).await
+            });
+        }
+    });
+    Ok(port)
+}
+
+/// A mode that verifies no certificate sees nobody in the middle; the login does, since it is bound to the certificate.
+#[rstest]
+#[tokio::test]
+async fn a_login_is_bound_to_its_tls_session(#[values(13, 18)] major: u16) {
+    let cluster = Cluster::builder(major)
         .encryption(Encryption::Forced)
         .start()
         .await
@@ -302,7 +396,12 @@ async fn a_login_is_bound_to_its_tls_session() {
     let connection = with_tls(&cluster.connection("postgres"), mode(TlsMode::Require));
     let session = connect(&connection, Some(&secret)).await.unwrap();
     assert!(session.tls.encrypted);
-    let file = &cluster.certificates().unwrap().server_certificate;
-    let certificate = CertificateDer::from_pem_file(file).unwrap();
-    assert!(howdah_postgres::certificate::server_end_point(&certificate).is_some());
+    let overheard = Connection {
+        port: in_the_middle(cluster.certificates().unwrap(), cluster.port())
+            .await
+            .unwrap(),
+        ..connection
+    };
+    let found = failure(&overheard, Some(&secret), FailureCode::AuthenticationFailed).await;
+    assert!(found.details.unwrap().contains("channel binding"), "{major}");
 }
