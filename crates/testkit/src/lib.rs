@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
+pub mod disk;
 pub mod forward;
 pub mod impostor;
 pub mod pooler;
@@ -14,6 +15,7 @@ pub mod sample;
 mod template;
 
 pub use cluster::{Cluster, ClusterBuilder, Encryption};
+pub use disk::SmallDisk;
 pub use forward::{Forward, forward};
 pub use pooler::{PgBouncer, PoolMode};
 
