@@ -37,7 +37,10 @@ async fn ipv6_and_names_with_several_addresses_work() {
         ..cluster.connection("postgres")
     };
     assert!(connect(&six, Some(&secret)).await.is_ok());
-    assert_eq!(six.display(), format!("postgres@[::1]:{}/postgres", forward.port()));
+    assert_eq!(
+        six.display(),
+        format!("postgres@[::1]:{}/postgres", forward.port())
+    );
     // The server itself listens on 127.0.0.1 only, whatever else localhost may be.
     let name = Connection {
         host: "localhost".to_owned(),

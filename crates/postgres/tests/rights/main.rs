@@ -94,7 +94,9 @@ async fn the_check_agrees_with_pg_dump(#[values(13, 14, 15, 16, 17, 18)] major: 
         .server_version
         .clone();
     let mut failed = 0;
-    let cases = cases::cases().into_iter().filter(|case| case.majors.contains(&major));
+    let cases = cases::cases()
+        .into_iter()
+        .filter(|case| case.majors.contains(&major));
     for (number, case) in cases.enumerate() {
         let database = format!("case {number}");
         cluster.create_database(&database).await.unwrap();
