@@ -354,13 +354,18 @@ async fn in_the_middle(files: &Certificates, server: u16) -> std::io::Result<u16
         .with_single_cert(chain, key)
         .unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&files.ca).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_file(&files.ca).unwrap())
+        .unwrap();
     let far_end = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let (acceptor, connector) = (TlsAcceptor::from(Arc::new(near_end)), TlsConnector::from(Arc::new(far_end)));
+    let (acceptor, connector) = (
+        TlsAcceptor::from(Arc::new(near_end)),
+        TlsConnector::from(Arc::new(far_end)),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     tokio::spawn(async move {
