@@ -1,6 +1,6 @@
 //! Opening a data directory: who may read it, what is refused, what a full or broken disk says.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 mod common;
 

@@ -9,14 +9,11 @@ use howdah_testkit::{Cluster, SmallDisk};
 use jiff::SignedDuration;
 
 use crate::support::nightly::{nightly, one, scheduled_runs, wait_for_runs};
-use crate::support::{TestEngine, failure, files_below, hold_a_table};
+use crate::support::{TestEngine, failure, files_below, hold_a_table, small_disk};
 
 /// An engine whose data directory is on a disk of its own; none where that cannot be had.
 async fn on_a_small_disk() -> Option<(SmallDisk, TestEngine)> {
-    let Some(disk) = SmallDisk::mount("4m").unwrap() else {
-        println!("left out: no right to mount a file system");
-        return None;
-    };
+    let disk = small_disk("4m")?;
     let dir = Arc::new(tempfile::tempdir().unwrap());
     let programs = Programs::locate(None).unwrap();
     let data_dir = disk.path().join("data");

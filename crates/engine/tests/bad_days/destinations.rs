@@ -9,12 +9,12 @@ use howdah_engine::backup::{BackupRequest, Finished, Ledger};
 use howdah_engine::oneoff::OneOffBackup;
 use howdah_engine::work::Reporter;
 use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
-use howdah_testkit::{Cluster, SmallDisk};
+use howdah_testkit::Cluster;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
 use crate::children_named;
-use crate::support::{Heard, TestEngine, failure, files_below, hold_a_table};
+use crate::support::{Heard, TestEngine, failure, files_below, hold_a_table, small_disk};
 
 /// Makes a backup with parts of the test's choosing, without a run.
 struct ByHand {
@@ -179,10 +179,7 @@ async fn a_file_where_the_folder_should_be() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_has_become_read_only() {
-    let Some(disk) = SmallDisk::mount("64m").unwrap() else {
-        println!("left out: no right to mount a file system");
-        return;
-    };
+    let Some(disk) = small_disk("64m") else { return };
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let wanted = OneOffBackup {
@@ -200,10 +197,7 @@ async fn a_folder_that_has_become_read_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_is_full_keeps_what_was_there_and_serves_again_when_there_is_room() {
-    let Some(disk) = SmallDisk::mount("8m").unwrap() else {
-        println!("left out: no right to mount a file system");
-        return;
-    };
+    let Some(disk) = small_disk("8m") else { return };
     let cluster = Cluster::start(17).await.unwrap();
     let sql = "CREATE TABLE t AS SELECT n, md5(n::text) || md5((n * 7)::text) AS text FROM generate_series(1, 20000) n";
     cluster.sql("postgres", sql).await.unwrap();

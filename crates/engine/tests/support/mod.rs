@@ -1,7 +1,7 @@
 //! An engine for a test: data directory of its own, secrets in memory, a clock that can be turned, messages caught. And the
 //! steps that several tests take: a backup that must fail so, one that must come back equal, a table held locked.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // each test file uses what it needs
+#![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unreachable_pub)] // each test file uses what it needs
 
 pub mod nightly;
 
@@ -21,7 +21,7 @@ use howdah_postgres::compare::Comparison;
 use howdah_postgres::programs::Programs;
 use howdah_postgres::restore;
 use howdah_store::keychain::MemorySecrets;
-use howdah_testkit::Cluster;
+use howdah_testkit::{Cluster, SmallDisk};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -287,6 +287,15 @@ pub async fn compared(made: &OneOffBackedUp, target: &Connection, secret: Option
     compare_with(&made.path, None, target, secret, 2, &reporter, &never)
         .await
         .unwrap()
+}
+
+/// A disk of that size; says what is left out where there is none to be had.
+pub fn small_disk(size: &str) -> Option<SmallDisk> {
+    let disk = SmallDisk::mount(size).unwrap();
+    if disk.is_none() {
+        println!("left out: no right to mount a file system");
+    }
+    disk
 }
 
 /// Makes a table and holds it locked, so that a dump waits, until what comes back is dropped.
