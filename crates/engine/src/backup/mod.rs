@@ -26,6 +26,7 @@ use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::running::Running;
 use howdah_postgres::selection::Chosen;
 use howdah_postgres::stderr::Severity;
+use howdah_postgres::tls::refused_by_client;
 use howdah_storage::{Destination, ObjectPath};
 use tokio_util::sync::CancellationToken;
 
@@ -241,6 +242,9 @@ async fn prepare(
         return Err(howdah_postgres::pooler::failure(&request.connection));
     }
     let client = programs.client_for(session.server_version.major).or_failure()?;
+    if let Some(failure) = refused_by_client(&request.connection, &session.tls, client.major) {
+        return Err(failure);
+    }
     if client.newer_than_server {
         reporter.warn(format!(
             "pg_dump {} is not bundled here; pg_dump {} takes its place, as PostgreSQL supports.",
@@ -313,11 +317,8 @@ impl Work<'_> {
     async fn dump(&self) -> Result<(Encoded, FileEntry), Failure> {
         let path = self.folder.join(DUMP_FILE).or_failure()?;
         let writer = self
-            .request
-            .destination
-            .create(&path, self.cancel)
-            .await
-            .or_failure()?;
+            .in_time(self.request.destination.create(&path, self.cancel))
+            .await?;
         self.reporter.phase(Phase::Dumping);
         let mut dump = Dump {
             client: self.client,
@@ -344,7 +345,7 @@ impl Work<'_> {
                 self.exit_of(&mut dump).await?;
                 // What the archive does not say, and equal values may print differently by.
                 encoded.index.settings.extend(self.chosen.settings.clone());
-                writer.finish(encoded.stored_bytes).await.or_failure()?;
+                self.in_time(writer.finish(encoded.stored_bytes)).await?;
                 let file = FileEntry::new(DUMP_FILE, encoded.stored_bytes, encoded.sha256);
                 Ok((encoded, file))
             }
@@ -441,9 +442,21 @@ impl Work<'_> {
     }
 
     async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {
-        files::put(&*self.request.destination, self.folder, name, bytes, self.cancel)
-            .await
-            .or_failure()
+        let put = files::put(&*self.request.destination, self.folder, name, bytes, self.cancel);
+        self.in_time(put).await
+    }
+
+    /// A step at the destination, which may not last longer than a dump may stand still: a share that has gone away
+    /// answers nothing, not even an error.
+    async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, howdah_storage::Error>>,
+    ) -> Result<T, Failure> {
+        let patience = self.request.patience;
+        match tokio::time::timeout(patience, step).await {
+            Ok(outcome) => outcome.or_failure(),
+            Err(_) => Err(Stop::DestinationStalled(patience).to_failure()),
+        }
     }
 }
 

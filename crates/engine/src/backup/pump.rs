@@ -172,7 +172,8 @@ impl Stop {
     }
 }
 
-fn minutes(time: Duration) -> String {
+/// A time of waiting, for people.
+pub(super) fn minutes(time: Duration) -> String {
     match time.as_secs() {
         seconds if seconds < 120 => format!("{seconds} seconds"),
         seconds => format!("{} minutes", seconds / 60),
