@@ -16,6 +16,8 @@ test=(
     fonts-inter fonts-dejavu-core                                # letters as on a real desktop
     pgbouncer                                                    # a pooler to back up through
     procps
+    python3-venv                                                 # rclone and moto: places to keep backups in
+    openssh-server age                                           # the other end of a tunnel; reads our encrypted files
 )
 
 fail() {
@@ -76,4 +78,5 @@ fi
 if [ "${1:-}" = test ]; then
     cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
     command -v tauri-driver >/dev/null || cargo install tauri-driver --version '^2' --locked
+    scripts/test-tools.sh
 fi

@@ -6,6 +6,7 @@
 
 pub mod backup;
 pub mod clock;
+pub mod destination;
 pub mod failure;
 pub mod id;
 pub mod plan;
@@ -19,6 +20,7 @@ pub mod units;
 
 pub use backup::BackupId;
 pub use clock::{Clock, SystemClock};
+pub use destination::{Place, PlaceKind};
 pub use failure::{Failure, FailureCode};
 pub use id::{DatabaseId, DestinationId, OccurrenceId, PlanId, RunId, ServerId};
 pub use plan::{Plan, Scope, Selection, TableName};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use howdah_archive::{EncodeOptions, Index, Manifest, Report};
 use howdah_domain::{Connection, Failure, FailureCode, Phase, RunKind, RunState, Secret, Selection, Trigger};
 use howdah_postgres::restore::Restored;
-use howdah_storage::Folder;
+use howdah_storage::{Destination as _, Folder};
 use howdah_store::tables::ledger;
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use tokio_util::sync::CancellationToken;

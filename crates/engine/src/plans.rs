@@ -5,7 +5,7 @@ use std::path::Path;
 use howdah_domain::{
     DatabaseId, DestinationId, Failure, FailureCode, Plan, PlanId, RunId, Schedule, Scope, ServerId, Trigger,
 };
-use howdah_storage::Folder;
+use howdah_storage::{Destination as _, Folder};
 use howdah_store::tables::databases::Database;
 use howdah_store::tables::destinations::{self, Destination};
 use howdah_store::tables::plans;

@@ -7,8 +7,8 @@
 //! An object is there whole or not at all: it appears when [`ObjectWriter::finish`] returns, and a writer that is
 //! dropped, aborted or killed leaves nothing under the object's name.
 //!
-//! [`Folder`] keeps objects in a folder of this machine. The suite in `conformance` (feature `testing`) says what every
-//! kind must do; [`Faulty`] is a destination that fails on purpose.
+//! [`open`] makes the destination at a place. The suite in `conformance` (feature `testing`) says what every kind must do;
+//! [`Faulty`] is a destination that fails on purpose.
 
 #[cfg(feature = "testing")]
 pub mod conformance;
@@ -17,11 +17,14 @@ mod error;
 #[cfg(feature = "testing")]
 mod faulty;
 mod folder;
+mod open;
 mod path;
+mod upload;
 
-pub use destination::{Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
-pub use error::{Error, MissingWhy};
+pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
+pub use error::{Cause, Error, HostKey, MissingWhy};
 #[cfg(feature = "testing")]
 pub use faulty::{Fault, Faulty};
 pub use folder::{Folder, MARKER};
+pub use open::open;
 pub use path::ObjectPath;

@@ -1,5 +1,5 @@
-//! For tests: real PostgreSQL clusters of every major, a schema with every kind of object, a pooler, and servers that
-//! misbehave on purpose.
+//! For tests: real PostgreSQL clusters of every major, a schema with every kind of object, a pooler, servers that keep
+//! backups, and servers that misbehave on purpose.
 //!
 //! Everything listens on 127.0.0.1 and ends with the test, even with one that is killed. Errors are `anyhow`'s: a test
 //! wants to read them, not to tell them apart.
@@ -9,8 +9,10 @@ pub mod chance;
 pub mod cluster;
 pub mod impostor;
 pub mod pooler;
+pub mod rclone;
 pub mod sample;
 mod template;
+pub mod tools;
 
 pub use cluster::{Cluster, ClusterBuilder, Encryption};
 pub use pooler::{PgBouncer, PoolMode};

@@ -19,7 +19,7 @@ use howdah_postgres::compare::Comparison;
 use howdah_postgres::instance::{self, Instance, Setup, Stop};
 use howdah_postgres::programs::{Programs, ServerPrograms};
 use howdah_postgres::restore::Options;
-use howdah_storage::{Folder, ObjectPath};
+use howdah_storage::{Destination as _, Folder, ObjectPath};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

@@ -21,7 +21,7 @@ pub(super) async fn put(
 ) -> Result<FileEntry, Error> {
     let len = bytes.len() as u64;
     let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-    let mut writer = destination.create(&folder.join(name)?, cancel).await?;
+    let mut writer = destination.create(&folder.join(name)?, None, cancel).await?;
     writer.write(Bytes::from(bytes)).await?;
     writer.finish(len).await?;
     Ok(FileEntry::new(name, len, sha256))

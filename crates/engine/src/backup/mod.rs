@@ -315,7 +315,7 @@ impl Work<'_> {
         let writer = self
             .request
             .destination
-            .create(&path, self.cancel)
+            .create(&path, self.expected, self.cancel)
             .await
             .or_failure()?;
         self.reporter.phase(Phase::Dumping);
