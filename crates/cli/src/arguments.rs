@@ -36,19 +36,20 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Read a backup again: every checksum, every frame, index against content
     Verify {
-        /// The backup's folder, or its id
+        /// The backup's folder or URL, or its id
         backup: String,
     },
     /// Restore a backup into a database, and compare each table with what was dumped
     Restore(Restore),
-    /// List the backups in a folder
+    /// List the backups in a folder or at a destination's URL
     List {
-        /// The folder; without it, the backups that the data directory knows
-        folder: Option<PathBuf>,
+        /// A folder or a destination's URL; without it, the backups that the data directory knows
+        #[arg(value_name = "DIR|URL")]
+        place: Option<String>,
     },
     /// Show a backup's manifest, tables, rows and sizes
     Show {
-        /// The backup's folder, or its id
+        /// The backup's folder or URL, or its id
         backup: String,
     },
     /// List the bundled PostgreSQL programs
@@ -61,6 +62,9 @@ pub(crate) enum Command {
     /// What is backed up, when, to where
     #[command(subcommand)]
     Plan(Plan),
+    /// Where copies of backups live
+    #[command(subcommand)]
+    Destination(Destination),
     /// Databases, their newest backups, and what is due next
     Status,
     /// Run the schedule in the foreground, for a machine without a screen
@@ -83,9 +87,10 @@ pub(crate) struct Target {
 pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// The folder that the backup goes into
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: PathBuf,
+    /// Where the backup goes: a folder, or a destination's URL (s3://bucket/prefix?endpoint=…, sftp://user@host/path, webdavs:,
+    /// ftps:, azblob:, gs:, drive:). What opens it comes from the environment: HOWDAH_DESTINATION_SECRET, or AWS's own
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) to: String,
     /// zstd's level: 1 is fastest, 19 smallest
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
     pub(crate) level: Option<i32>,
@@ -190,6 +195,31 @@ pub(crate) enum Server {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Destination {
+    /// Add a destination; what opens it (HOWDAH_DESTINATION_SECRET) goes to the system's keyring
+    Add {
+        /// A folder, or a URL: s3://bucket/prefix?endpoint=…&key-id=…, sftp://user@host/path, webdavs:, ftps:, azblob:, gs:
+        #[arg(value_name = "DIR|URL")]
+        place: String,
+        /// What to call it; without it, a name from the place
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List the destinations
+    List,
+    /// Write, read back, list and delete a probe object
+    Test {
+        /// The destination's name or id, a folder or a URL
+        destination: String,
+    },
+    /// Forget a destination that no plan writes to; what lies there stays
+    Remove {
+        /// The destination's name or id
+        destination: String,
+    },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EnvironmentName {
     Production,
@@ -242,9 +272,10 @@ pub(crate) struct PlanAdd {
     /// The IANA time zone that the schedule is meant in; without it, the system's
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<String>,
-    /// The folder that backups go into; without it, the one in the settings
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: Option<PathBuf>,
+    /// Where backups go: a destination's name, a folder or a URL; repeatable, all are written in one pass; without it, the folder
+    /// in the settings
+    #[arg(long, value_name = "NAME|DIR|URL")]
+    pub(crate) to: Vec<String>,
     #[command(flatten)]
     pub(crate) what: What,
     /// Leave out roles and other globals

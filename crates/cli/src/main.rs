@@ -2,11 +2,11 @@
 //! came of it; everything else is the engine's.
 
 mod arguments;
-mod backup_place;
 mod commands;
 mod demo;
 mod installation;
 mod output;
+mod place;
 mod progress;
 mod schedule;
 mod table_name;

@@ -310,6 +310,36 @@ impl Place {
         self
     }
 
+    /// The place without its last folder, and that folder's name: of a backup's own URL, the destination and the backup. None
+    /// where the place has no folder.
+    pub fn split_last(&self) -> Option<(Self, String)> {
+        let mut parent = self.clone();
+        let split = |text: &mut String| {
+            let (before, last) = match text.rsplit_once('/') {
+                Some(("", last)) => ("/".to_owned(), last.to_owned()),
+                Some((before, last)) => (before.to_owned(), last.to_owned()),
+                None => (String::new(), text.clone()),
+            };
+            *text = before;
+            Some(last).filter(|last| !last.is_empty())
+        };
+        let last = match &mut parent {
+            Self::Folder(place) => {
+                let last = place.path.file_name()?.to_str()?.to_owned();
+                place.path.pop();
+                Some(last)
+            }
+            Self::S3(place) => split(&mut place.prefix),
+            Self::Drive(place) => split(&mut place.folder),
+            Self::Sftp(place) => split(&mut place.path),
+            Self::Webdav(place) => split(&mut place.url).and_then(|last| url::decoded(&last).ok()),
+            Self::Ftp(place) => split(&mut place.path),
+            Self::Azblob(place) => split(&mut place.prefix),
+            Self::Gcs(place) => split(&mut place.prefix),
+        }?;
+        Some((parent, last))
+    }
+
     /// What is missing or makes no sense, in a sentence; none where the place could exist.
     pub fn problem(&self) -> Option<String> {
         let demand = |text: &str, what: &str| text.trim().is_empty().then(|| format!("{what} is missing."));

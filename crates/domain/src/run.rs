@@ -14,6 +14,10 @@ pub enum RunKind {
     Restore,
     /// Read a backup again and check every byte.
     Verify,
+    /// Make a missing copy of a backup from another one.
+    Copy,
+    /// Delete copies: those that a rule drops, and those that somebody wants gone.
+    Prune,
 }
 
 /// Who asked for a run.
@@ -74,6 +78,10 @@ pub enum Phase {
     Restoring,
     /// Fingerprints are recomputed on a server.
     Comparing,
+    /// A backup's files go from one destination to another.
+    Copying,
+    /// Copies are deleted.
+    Deleting,
 }
 
 /// The state of a run. `queued → waiting(reason) → running(phase) → succeeded | failed | cancelled | interrupted | skipped(reason)`.

@@ -71,6 +71,27 @@ fn a_password_is_handed_out_and_never_written() {
 }
 
 #[rstest]
+#[case("/srv/backups/shop", "/srv/backups", "shop")]
+#[case("s3://b/a/c?region=eu", "s3://b/a?region=eu", "c")]
+#[case("s3://b/c", "s3://b", "c")]
+#[case("sftp://nas/srv/a", "sftp://nas/srv", "a")]
+#[case("sftp://nas/a", "sftp://nas/", "a")]
+#[case("webdavs://h/dav/a%20b", "webdavs://h/dav", "a b")]
+fn a_backups_own_url_is_its_destination_and_its_folder(
+    #[case] url: &str,
+    #[case] parent: &str,
+    #[case] last: &str,
+) {
+    let (place, name) = read(url).split_last().expect("a folder");
+    assert_eq!((place.to_string().as_str(), name.as_str()), (parent, last));
+}
+
+#[test]
+fn a_place_without_a_folder_has_no_last_one() {
+    assert!(read("s3://bucket").split_last().is_none());
+}
+
+#[rstest]
 #[case("", "No destination is given")]
 #[case("gopher://x/y", "no destination of the kind “gopher:”")]
 #[case("s3:///prefix", "bucket")]

@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) runs_changed: Notify,
     /// A plan or the pause changed, so the next due time may have.
     pub(crate) schedule_changed: Notify,
+    /// A copy may have become due to be made or deleted.
+    pub(crate) copies_changed: Notify,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
     schedule: Mutex<Option<ScheduleGuard>>,
@@ -103,6 +105,7 @@ impl Engine {
             tasks: TaskTracker::new(),
             runs_changed: Notify::new(),
             schedule_changed: Notify::new(),
+            copies_changed: Notify::new(),
             active: Mutex::default(),
             tests: Mutex::default(),
             schedule: Mutex::new(schedule),
@@ -114,6 +117,7 @@ impl Engine {
         engine.spawn(crate::dispatcher::run(engine.clone()));
         if owns {
             engine.spawn(crate::scheduler::run(engine.clone()));
+            engine.spawn(crate::runs::copies::see_to_what_is_owed(engine.clone()));
         }
         Ok(engine)
     }

@@ -9,12 +9,18 @@ pub mod engine;
 pub mod events;
 pub mod oneoff;
 pub mod restore;
+pub mod stored;
 pub mod verify;
 pub mod work;
 
+mod attach;
+mod copying;
+mod destinations;
 mod dispatcher;
 mod pages;
+mod places;
 mod plans;
+mod pruning;
 mod random;
 mod recovery;
 mod runs;

@@ -1,25 +1,25 @@
 //! Work on files and URLs without configuration, as the command line does it: recorded as runs, with the same ledger,
 //! watchdog and checks as a plan's.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_archive::{EncodeOptions, Index, Manifest, Report};
-use howdah_domain::{Connection, Failure, FailureCode, Phase, RunKind, RunState, Secret, Selection, Trigger};
+use howdah_domain::{
+    Connection, Failure, FailureCode, Phase, Place, RunKind, RunState, Secret, Selection, Trigger,
+};
 use howdah_postgres::restore::Restored;
-use howdah_storage::{Destination as _, Folder};
 use howdah_store::tables::ledger;
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::LogLevel;
-use crate::backup::{BackupRequest, back_up};
+use crate::backup::{BackupRequest, Target, back_up};
 use crate::engine::{Active, Engine, OrFailure};
 use crate::restore::{RestoreRequest, restore};
 use crate::runs::backup::StoreLedger;
 use crate::runs::{Recording, Subject};
-use crate::settings::absolute;
+use crate::stored::StoredBackup;
 use crate::work::Reporter;
 
 /// A backup to be made from a URL into a folder.
@@ -33,8 +33,10 @@ pub struct OneOffBackup {
     pub selection: Selection,
     /// Whether roles and other globals are saved too.
     pub globals: bool,
-    /// Into which folder; made where it is missing.
-    pub folder: PathBuf,
+    /// To where; a folder is made where it is missing.
+    pub place: Place,
+    /// What opens the place, where it needs something that is not in the environment.
+    pub place_secret: Option<Secret>,
     /// How to encode.
     pub encode: EncodeOptions,
 }
@@ -42,8 +44,8 @@ pub struct OneOffBackup {
 /// A backup that was made.
 #[derive(Debug, Clone)]
 pub struct OneOffBackedUp {
-    /// Its folder, absolute.
-    pub path: PathBuf,
+    /// Where it lies.
+    pub stored: StoredBackup,
     /// What it is.
     pub manifest: Manifest,
     /// What is in it.
@@ -63,8 +65,7 @@ impl Engine {
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<OneOffBackedUp, Failure> {
-        let root = absolute_here(&wanted.folder)?;
-        let destination = Folder::new(&root);
+        let destination = self.open_place(&wanted.place, wanted.place_secret.as_ref())?;
         destination.prepare(cancel).await.or_failure()?;
         let settings = self.settings().await;
         let server_name = wanted.connection.host.clone();
@@ -82,11 +83,14 @@ impl Engine {
             patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
             lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
             expected_raw_bytes: None,
-            destination: Arc::new(destination),
+            targets: vec![Target {
+                name: destination.name(),
+                destination: Arc::clone(&destination),
+            }],
         };
         let subject = one_off(RunKind::Backup, &wanted.connection.database, &request.server_name);
         self.as_run(subject, reporter, cancel, async |run, reporter, cancel| {
-            let ledger = StoreLedger::new(self, Some(run.id.clone()), &root);
+            let ledger = StoreLedger::new(self, Some(run.id.clone()), vec![wanted.place.clone()]);
             let finished = back_up(
                 &request,
                 &self.0.programs,
@@ -96,15 +100,18 @@ impl Engine {
                 &cancel,
             )
             .await?;
-            if let Some(number) = ledger.number() {
-                self.0
-                    .store
-                    .write(move |tx| ledger::remove(tx, number))
-                    .await
-                    .or_failure()?;
-            }
+            let entries = ledger.open_entries();
+            self.0
+                .store
+                .write(move |tx| {
+                    entries
+                        .into_iter()
+                        .try_for_each(|number| ledger::remove(tx, number))
+                })
+                .await
+                .or_failure()?;
             Ok(OneOffBackedUp {
-                path: root.join(finished.folder.as_str()),
+                stored: StoredBackup::new(destination, &wanted.place, finished.folder),
                 manifest: finished.manifest,
                 index: finished.index,
                 stored_bytes: finished.stored_bytes,
@@ -113,7 +120,7 @@ impl Engine {
         .await
     }
 
-    /// Restores a backup's folder into a URL.
+    /// Restores a backup into a URL.
     ///
     /// # Errors
     /// As [`restore`].
@@ -130,26 +137,21 @@ impl Engine {
         .await
     }
 
-    /// Verifies a backup's folder.
+    /// Verifies a backup.
     ///
     /// # Errors
     /// As [`crate::verify::verify`]; damages are in the report, and make the run a failed one.
     pub async fn verify_once(
         &self,
-        folder: &Path,
+        backup: &StoredBackup,
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<Report, Failure> {
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let subject = one_off(RunKind::Verify, &name, "");
+        let subject = one_off(RunKind::Verify, backup.folder().name(), "");
         let mut report = None;
         let whole = self
             .as_run(subject, reporter, cancel, async |_, reporter, cancel| {
-                let found = crate::verify::verify(folder, &reporter, &cancel).await?;
+                let found = crate::verify::verify(backup, &reporter, &cancel).await?;
                 let failure = found.to_failure();
                 report = Some(found);
                 failure.map_or(Ok(()), Err)
@@ -249,22 +251,6 @@ fn one_off(kind: RunKind, database: &str, server: &str) -> Subject {
         database_name: database.to_owned(),
         server_name: server.to_owned(),
         backup_id: None,
-    }
-}
-
-/// An absolute path; one that is relative is meant from the present directory.
-fn absolute_here(folder: &Path) -> Result<PathBuf, Failure> {
-    let from_here = std::path::absolute(folder).map_err(|error| {
-        Failure::new(
-            FailureCode::InvalidInput,
-            format!("{} is not a folder.", folder.display()),
-        )
-        .details(error.to_string())
-    });
-    if folder.starts_with("~") {
-        absolute(folder)
-    } else {
-        absolute(&from_here?)
     }
 }
 

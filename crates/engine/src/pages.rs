@@ -1,6 +1,7 @@
 //! Answers for the pages of the window, each from one moment of the store.
 
-use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Plan, RunId, RunState, WaitReason};
+use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, RunState, WaitReason};
+use howdah_store::tables::backups::CopyState;
 use howdah_store::tables::overview::{self, Standing};
 use howdah_store::tables::{backups, destinations, plans, run_logs, runs, servers};
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
 use crate::plans::{PREVIEW, covers, system_zone};
 use crate::settings::with_tilde;
+use crate::stored::StoredBackup;
 use crate::{catalog, scheduler, views};
 
 /// Lines of a log that a page shows.
@@ -138,7 +140,9 @@ impl Engine {
 
     /// A backup's own page: what the catalogue knows, and its tables from the index of a copy that can be read.
     pub async fn backup_page(&self, id: &BackupId) -> Result<BackupPage, Failure> {
-        let backup = views::backup(&self.known_backup(id).await?);
+        let known = self.known_backup(id).await?;
+        let backup = views::backup(&known);
+        let cancel = self.0.ending.child_token();
         let mut page = BackupPage {
             tables: Vec::new(),
             failure: None,
@@ -147,8 +151,11 @@ impl Engine {
             extensions: Vec::new(),
             backup,
         };
-        for copy in &page.backup.copies {
-            match read_copy(&copy.path).await {
+        let mut copies: Vec<_> = known.copies.iter().filter(|copy| copy.is_there()).collect();
+        copies.sort_by_key(|copy| (copy.state != CopyState::Present, !copy.place.is_local()));
+        for copy in copies {
+            let read = async { read_copy(&self.open_copy(copy).await?, &cancel).await };
+            match read.await {
                 Ok((manifest, tables)) => {
                     page.tables = tables;
                     page.failure = None;
@@ -255,10 +262,14 @@ impl Engine {
         for destination in destinations {
             let usage = usage.iter().find(|usage| usage.destination_id == destination.id);
             views.push(DestinationView {
-                free_bytes: free_bytes(&destination.root).await,
+                free_bytes: free_bytes(&destination.place).await,
                 id: destination.id,
                 name: destination.name,
-                folder: destination.root,
+                location: destination.place.to_string(),
+                kind: destination.place.kind(),
+                place: destination.place,
+                has_secret: destination.secret_reference.is_some(),
+                failure: destination.failure,
                 backups: usage.map_or(0, |usage| usage.backups),
                 bytes: usage.map_or(0, |usage| usage.bytes),
             });
@@ -289,18 +300,19 @@ impl Engine {
 }
 
 async fn read_copy(
-    path: &std::path::Path,
+    stored: &StoredBackup,
+    cancel: &CancellationToken,
 ) -> Result<(howdah_archive::Manifest, Vec<crate::api::TableView>), Failure> {
-    let manifest = catalog::open(path).await?;
-    let index = catalog::index(path).await?;
+    let manifest = stored.manifest(cancel).await?;
+    let index = stored.index(cancel).await?;
     Ok((manifest, catalog::tables(&index)))
 }
 
-/// Bytes free in a folder; none where it does not answer within a moment (a share that is away).
-async fn free_bytes(root: &std::path::Path) -> Option<u64> {
+/// Bytes free in a folder; none where it does not answer within a moment (a share that is away), and for places elsewhere.
+async fn free_bytes(place: &Place) -> Option<u64> {
     use howdah_storage::{Destination as _, Folder};
     let cancel = CancellationToken::new();
-    let folder = Folder::new(root);
+    let folder = Folder::new(place.as_folder()?);
     tokio::time::timeout(std::time::Duration::from_secs(2), folder.free_space(&cancel))
         .await
         .ok()?

@@ -3,7 +3,6 @@
 //! The backup's own manifest and index say what it is; no plan and no configuration is asked.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -18,8 +17,8 @@ use howdah_postgres::restore::{OnProgress, Options, Restore, Restored};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{CONNECT_TIMEOUT, log_lines};
-use crate::catalog;
-use crate::engine::{OrFailure, internal, lock};
+use crate::engine::{OrFailure, lock};
+use crate::stored::{Sequential, StoredBackup};
 use crate::work::{Rate, Reporter, TICK};
 
 /// Threads that decompress ahead of pg_restore.
@@ -28,8 +27,8 @@ const DECODERS: usize = 2;
 /// What is to be restored, and where to.
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {
-    /// The backup's folder.
-    pub folder: PathBuf,
+    /// The backup.
+    pub backup: StoredBackup,
     /// The target; its database is the one restored into.
     pub target: Connection,
     /// The password.
@@ -51,8 +50,8 @@ pub async fn restore(
     cancel: &CancellationToken,
 ) -> Result<Restored, Failure> {
     reporter.phase(Phase::Connecting);
-    let manifest = catalog::open(&request.folder).await?;
-    let index = catalog::index(&request.folder).await?;
+    let manifest = request.backup.manifest(cancel).await?;
+    let index = request.backup.index(cancel).await?;
     demand_tables(&index, &request.options.tables)?;
     let client = client_for(request, &manifest, programs, cancel).await?;
     reporter.info(format!(
@@ -68,13 +67,13 @@ pub async fn restore(
     };
     let on_progress = told(reporter, manifest.raw_bytes);
     let on_line = log_lines(reporter);
-    let dump = open_dump(&request.folder).await?;
+    let dump = request.backup.file(DUMP_FILE, cancel).await?;
     let restored = if request.jobs > 1 {
         restore
-            .parallel(Arc::new(dump), &index, request.jobs, on_line, on_progress, cancel)
+            .parallel(dump, &index, request.jobs, on_line, on_progress, cancel)
             .await
     } else {
-        let archive = Decoder::new(dump, &index, DECODERS).or_failure()?;
+        let archive = Decoder::new(Sequential::new(dump), &index, DECODERS).or_failure()?;
         restore.stream(archive, on_line, on_progress, cancel).await
     }
     .or_failure()?;
@@ -84,12 +83,12 @@ pub async fn restore(
     Ok(restored)
 }
 
-/// Compares a database with the backup in `folder`: the rows and the fingerprint of every table.
+/// Compares a database with a backup: the rows and the fingerprint of every table.
 ///
 /// # Errors
 /// The backup's index cannot be read; the target cannot be reached; cancelled.
 pub async fn compare_with(
-    folder: &Path,
+    backup: &StoredBackup,
     target: &Connection,
     secret: Option<&Secret>,
     jobs: usize,
@@ -97,7 +96,7 @@ pub async fn compare_with(
     cancel: &CancellationToken,
 ) -> Result<Comparison, Failure> {
     reporter.phase(Phase::Comparing);
-    let index = catalog::index(folder).await?;
+    let index = backup.index(cancel).await?;
     let expected: u64 = index.tables().map(|entry| entry.data_len).sum();
     let mut sessions = Vec::new();
     for _ in 0..jobs.max(1) {
@@ -195,22 +194,6 @@ async fn session(
     connect(target, secret, APPLICATION_NAME, CONNECT_TIMEOUT, cancel)
         .await
         .or_failure()
-}
-
-async fn open_dump(folder: &Path) -> Result<std::fs::File, Failure> {
-    let path = folder.join(DUMP_FILE);
-    let named = path.clone();
-    tokio::task::spawn_blocking(move || std::fs::File::open(path))
-        .await
-        .map_err(|error| internal("Opening the dump died.", &error))?
-        .map_err(|error| {
-            Failure::new(
-                FailureCode::BackupDamaged,
-                format!("{} cannot be read.", named.display()),
-            )
-            .hint("Use another copy of this backup, or an older backup.")
-            .details(error.to_string())
-        })
 }
 
 /// Tells a restore's progress, at most once a tick.

@@ -1,6 +1,6 @@
 //! The store's rows as the doors see them.
 
-use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
+use howdah_store::tables::backups::{Backup, BackupCopy};
 use howdah_store::tables::run_logs;
 use howdah_store::tables::runs::Run;
 
@@ -54,9 +54,17 @@ fn copy(copy: &BackupCopy) -> CopyView {
     CopyView {
         destination_id: copy.destination_id.clone(),
         destination_name: copy.destination_name.clone(),
-        path: copy.root.join(&copy.path),
-        present: copy.state != CopyState::Missing,
+        path: copy_name(copy),
+        present: copy.is_there(),
         failure: copy.failure.clone(),
+    }
+}
+
+/// Where a copy lies, for people.
+fn copy_name(copy: &BackupCopy) -> String {
+    match copy.place.as_folder() {
+        Some(root) => root.join(&copy.path).display().to_string(),
+        None => format!("{} · {}", copy.place, copy.path),
     }
 }
 

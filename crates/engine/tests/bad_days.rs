@@ -7,8 +7,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_domain::{BackupId, Connection, Failure, FailureCode, Secret, TableName, TlsMode};
-use howdah_engine::backup::{BackupRequest, Finished, Ledger};
+use howdah_domain::{BackupId, Connection, Failure, FailureCode, Place, Secret, TableName, TlsMode};
+use howdah_engine::backup::{BackupRequest, Finished, Ledger, Target};
 use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup};
 use howdah_engine::work::Reporter;
 use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
@@ -27,7 +27,7 @@ async fn back_up(test: &TestEngine, wanted: &OneOffBackup) -> Result<OneOffBacke
 
 /// The backup fails with this code, leaves no file, and its run is recorded as failed.
 async fn fails_with(test: &TestEngine, wanted: &OneOffBackup, code: FailureCode) -> Failure {
-    let failure = failure(back_up(test, wanted).await.map(|made| made.path));
+    let failure = failure(back_up(test, wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, code, "{failure:?}");
     assert!(failure.message.len() > 20, "{failure:?}");
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
@@ -234,10 +234,10 @@ async fn a_destination_whose_folder_was_removed_is_not_made_again() {
     back_up(&test, &wanted).await.unwrap();
     std::fs::write(test.dir.path().join("a file"), "").unwrap();
     let not_a_folder = OneOffBackup {
-        folder: test.dir.path().join("a file"),
+        place: Place::folder(test.dir.path().join("a file")),
         ..wanted
     };
-    let failure = failure(back_up(&test, &not_a_folder).await.map(|made| made.path));
+    let failure = failure(back_up(&test, &not_a_folder).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DestinationMissing, "{failure:?}");
 }
 
@@ -392,7 +392,7 @@ async fn a_server_that_demands_tls_gets_it() {
     let refused = failure(
         back_up(&test, &test.one_off(plain, cluster.password()))
             .await
-            .map(|made| made.path),
+            .map(|made| made.stored),
     );
     assert!(
         matches!(
@@ -407,7 +407,7 @@ async fn a_server_that_demands_tls_gets_it() {
     let untrusted = failure(
         back_up(&test, &test.one_off(verified, cluster.password()))
             .await
-            .map(|made| made.path),
+            .map(|made| made.stored),
     );
     assert_eq!(untrusted.code, FailureCode::TlsUntrusted, "{untrusted:?}");
 }
@@ -428,9 +428,10 @@ impl ByHand {
             async fn begin(&self, _: &BackupId, _: &ObjectPath) -> Result<(), Failure> {
                 Ok(())
             }
-            async fn removed(&self) -> Result<(), Failure> {
+            async fn removed(&self, _: usize) -> Result<(), Failure> {
                 Ok(())
             }
+            fn keep(&self, _: usize) {}
         }
         let request = BackupRequest {
             server_name: "shop".to_owned(),
@@ -442,7 +443,10 @@ impl ByHand {
             patience: self.patience,
             lock_wait: Duration::from_secs(60),
             expected_raw_bytes: None,
-            destination: self.destination,
+            targets: vec![Target {
+                name: self.destination.name(),
+                destination: self.destination,
+            }],
         };
         let reporter: Arc<dyn Reporter> = Arc::new(Heard::default());
         let never = CancellationToken::new();

@@ -42,18 +42,21 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
     );
     assert_eq!(made.manifest.client.major, major);
 
-    the_standard_tools_list(&made.path, &test.engine.programs().client_for(major).unwrap());
+    the_standard_tools_list(
+        made.stored.local().unwrap(),
+        &test.engine.programs().client_for(major).unwrap(),
+    );
 
     let report = test
         .engine
-        .verify_once(&made.path, reporter.clone(), &cancel)
+        .verify_once(&made.stored, reporter.clone(), &cancel)
         .await
         .unwrap();
     assert!(report.is_whole() && report.content_checked, "{report:?}");
     assert_eq!(report.rows, made.manifest.rows);
 
     let request = RestoreRequest {
-        folder: made.path.clone(),
+        backup: made.stored.clone(),
         target: cluster.connection("restored"),
         secret: Some(cluster.password()),
         options: Options {
@@ -69,7 +72,7 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
             panic!("{failure}\n{:?}\n{}", failure.details, heard.text());
         });
     let comparison = compare_with(
-        &made.path,
+        &made.stored,
         &request.target,
         request.secret.as_ref(),
         2,
@@ -93,7 +96,7 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
     );
     cluster.sql("restored", &lose_a_row).await.unwrap();
     let comparison = compare_with(
-        &made.path,
+        &made.stored,
         &request.target,
         request.secret.as_ref(),
         1,

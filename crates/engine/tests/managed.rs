@@ -28,7 +28,7 @@ async fn comes_back_equal(cluster: &Cluster, source: Connection, secret: Secret)
         .await
         .unwrap_or_else(|failure| panic!("{failure:?}\n{}", heard.text()));
     let request = RestoreRequest {
-        folder: made.path.clone(),
+        backup: made.stored.clone(),
         target: Connection {
             tls: wanted.connection.tls.clone(),
             host: wanted.connection.host.clone(),
@@ -46,7 +46,14 @@ async fn comes_back_equal(cluster: &Cluster, source: Connection, secret: Secret)
         .await
         .unwrap_or_else(|failure| panic!("{failure:?}\n{}", heard.text()));
     let target = &request.target;
-    let comparison = compare_with(&made.path, target, request.secret.as_ref(), 1, &reporter, &cancel);
+    let comparison = compare_with(
+        &made.stored,
+        target,
+        request.secret.as_ref(),
+        1,
+        &reporter,
+        &cancel,
+    );
     let comparison = comparison.await.unwrap();
     assert_eq!(comparison.mismatches, [], "{:?}", comparison.remarks);
     assert_eq!(comparison.rows, made.manifest.rows);
@@ -103,7 +110,7 @@ async fn a_pooler_in_transaction_mode_is_refused_before_it_does_harm_and_says_wh
         .engine
         .back_up_once(&wanted, reporter, &CancellationToken::new())
         .await;
-    let failure = failure(outcome.map(|made| made.path));
+    let failure = failure(outcome.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::PoolerUnsuitable, "{failure:?}");
     assert!(failure.hint.is_some_and(|hint| hint.len() > 20));
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());

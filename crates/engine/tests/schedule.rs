@@ -38,7 +38,10 @@ async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> PlanDraf
             at: TimeOfDay { hour: 4, minute: 0 },
         },
         time_zone: "UTC".to_owned(),
-        folder: test.folder(),
+        folder: Some(test.folder()),
+        destinations: Vec::new(),
+        encryption: None,
+        retention: None,
         enabled: true,
     };
     let plan = test.engine.save_plan(draft.clone()).await.unwrap();

@@ -107,6 +107,16 @@ pub enum Checksum {
     Other(String),
 }
 
+impl Checksum {
+    /// As one text, to be kept and compared.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Sha256(hex) => format!("sha256:{hex}"),
+            Self::Other(text) => text,
+        }
+    }
+}
+
 /// An object opened for reading.
 pub struct Object {
     /// Bytes that `body` holds.

@@ -19,6 +19,7 @@ mod faulty;
 mod folder;
 mod open;
 mod path;
+pub mod probe;
 mod upload;
 
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};

@@ -6,6 +6,7 @@
 pub mod backups;
 pub mod databases;
 pub mod destinations;
+pub mod identities;
 pub mod ledger;
 pub mod occurrences;
 pub mod overview;

@@ -8,7 +8,7 @@ use std::slice;
 
 use common::{World, destination, moment, plan, random, server, time};
 use howdah_domain::{
-    DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Phase, Progress, RunKind, RunState,
+    DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Phase, Place, Progress, RunKind, RunState,
     Schedule, Scope, Selection, SkipReason, TableName, Tls, TlsMode, WaitReason,
 };
 use howdah_store::{
@@ -490,7 +490,7 @@ async fn a_backup_is_read_back_with_its_copies_and_counts_as_good_while_one_is_w
                 BackupCopy {
                     destination_id: second.id.clone(),
                     destination_name: second.name.clone(),
-                    root: second.root,
+                    place: second.place,
                     ..older.copies[0].clone()
                 },
             );
@@ -560,7 +560,7 @@ async fn settings_pause_and_ledger_are_read_back() {
             settings::set_paused_until(c, None)?;
             assert_eq!(settings::paused_until(c)?, None);
 
-            let entry = ledger::begin(c, &owner, None, "/backups".as_ref(), "a/b/c", moment(1))?;
+            let entry = ledger::begin(c, &owner, None, &Place::folder("/backups"), "a/b/c", moment(1))?;
             assert_eq!(ledger::of_owner(c, &owner)?, slice::from_ref(&entry));
             assert_eq!(ledger::list(c)?, slice::from_ref(&entry));
             ledger::remove(c, entry.number)?;

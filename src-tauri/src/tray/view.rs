@@ -117,6 +117,8 @@ fn verdict(overview: &Overview, running: &[&RunView]) -> String {
             RunKind::Backup => "Backing up",
             RunKind::Restore => "Restoring",
             RunKind::Verify => "Verifying",
+            RunKind::Copy => "Copying a backup of",
+            RunKind::Prune => "Deleting backups of",
         };
         return format!("{doing} {}", run.database_name);
     }

@@ -1,4 +1,4 @@
-//! `howdah backup`: one database into a folder, without configuration.
+//! `howdah backup`: one database to a folder or a URL, without configuration.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::Backup;
 use crate::output::{Done, Output};
 use crate::progress::Teller;
-use crate::target;
+use crate::{place, target};
 
 pub(crate) async fn run(
     engine: &Engine,
@@ -24,6 +24,7 @@ pub(crate) async fn run(
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
     let began = Instant::now();
+    let named = place::read(&arguments.to, output)?;
     let target = target::resolve(&arguments.target, output, cancel).await?;
     let defaults = EncodeOptions::default();
     let wanted = OneOffBackup {
@@ -31,7 +32,8 @@ pub(crate) async fn run(
         secret: target.password,
         selection: arguments.what.into_selection(),
         globals: !arguments.no_globals,
-        folder: arguments.to,
+        place: named.place,
+        place_secret: named.secret,
         encode: EncodeOptions {
             level: arguments.level.unwrap_or(defaults.level),
             threads: arguments.jobs.map_or(defaults.threads, usize::from),
@@ -54,11 +56,11 @@ fn tell(made: &OneOffBackedUp, took: Duration) -> Done {
         size(manifest.raw_bytes),
         size(made.stored_bytes),
         duration(took),
-        made.path.display(),
+        made.stored.name(),
     );
     let json = json!({
         "id": manifest.id,
-        "path": made.path,
+        "path": made.stored.name(),
         "server": manifest.server.name,
         "database": manifest.database,
         "raw_bytes": manifest.raw_bytes,

@@ -8,6 +8,7 @@ use howdah_domain::Failure;
 use howdah_domain::units::{count, counted, duration};
 use howdah_engine::Role;
 use howdah_engine::restore::{RestoreRequest, compare_with, restore};
+use howdah_engine::stored::StoredBackup;
 use howdah_engine::work::Reporter;
 use howdah_postgres::compare::{Comparison, Mismatch};
 use howdah_postgres::programs::Programs;
@@ -22,7 +23,7 @@ use crate::{installation, target};
 
 pub(crate) async fn run(
     arguments: Restore,
-    folder: &Path,
+    backup: StoredBackup,
     data_dir: Option<&Path>,
     output: Output,
     cancel: &CancellationToken,
@@ -31,7 +32,7 @@ pub(crate) async fn run(
     let target = target::resolve(&arguments.target, output, cancel).await?;
     let jobs = arguments.jobs.map_or_else(processors, usize::from);
     let request = RestoreRequest {
-        folder: folder.to_owned(),
+        backup,
         target: target.connection,
         secret: target.password,
         options: Options {
@@ -48,7 +49,7 @@ pub(crate) async fn run(
         None
     } else {
         let secret = request.secret.as_ref();
-        let compared = compare_with(folder, &request.target, secret, jobs, &reporter, cancel);
+        let compared = compare_with(&request.backup, &request.target, secret, jobs, &reporter, cancel);
         Some(Box::pin(compared).await?)
     };
     teller.finish();
@@ -90,7 +91,7 @@ fn tell(
 ) -> Done {
     let database = &request.target.database;
     let mut json = json!({
-        "path": request.folder,
+        "path": request.backup.name(),
         "database": database,
         "warnings": restored.warnings,
         "seconds": took.as_secs_f64(),

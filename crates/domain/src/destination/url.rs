@@ -146,7 +146,7 @@ fn absolute(path: &str, here: &Path) -> PathBuf {
     here.join(path).components().collect()
 }
 
-fn decoded(text: &str) -> Result<String, NotAPlace> {
+pub(super) fn decoded(text: &str) -> Result<String, NotAPlace> {
     percent_decode_str(text)
         .decode_utf8()
         .map(std::borrow::Cow::into_owned)

@@ -1,29 +1,9 @@
 //! Backups, their copies and their tables.
 
-use std::path::PathBuf;
-
 use howdah_domain::{BackupId, DatabaseId, DestinationId, Failure, RunId};
 use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
-
-/// A destination.
-#[derive(Debug, Clone, Serialize, TS)]
-#[ts(export)]
-pub struct DestinationView {
-    /// Its id.
-    pub id: DestinationId,
-    /// Its name.
-    pub name: String,
-    /// The folder.
-    pub folder: PathBuf,
-    /// Copies there.
-    pub backups: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Bytes free, where known.
-    pub free_bytes: Option<u64>,
-}
 
 /// A backup in a list.
 #[derive(Debug, Clone, Serialize, TS)]
@@ -72,8 +52,8 @@ pub struct CopyView {
     pub destination_id: DestinationId,
     /// Its name.
     pub destination_name: String,
-    /// The backup's folder, absolute.
-    pub path: PathBuf,
+    /// Where it lies, for people: the folder's absolute path, or the destination's URL and the folder there.
+    pub path: String,
     /// Whether it is there, as far as the last look showed.
     pub present: bool,
     /// What is wrong with it.

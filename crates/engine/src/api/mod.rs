@@ -4,17 +4,21 @@
 //! strings in UTC, sizes are bytes, durations are milliseconds.
 
 mod backup;
+mod destination;
 mod event;
 mod overview;
 mod plan;
+mod retention;
 mod run;
 mod server;
 mod settings;
 
 pub use backup::*;
+pub use destination::*;
 pub use event::*;
 pub use overview::*;
 pub use plan::*;
+pub use retention::*;
 pub use run::*;
 pub use server::*;
 pub use settings::*;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use howdah_domain::{PlanId, Schedule, Scope, Selection, ServerId};
+use howdah_domain::{DestinationId, Encryption, PlanId, RetentionRule, Schedule, Scope, Selection, ServerId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -39,8 +39,19 @@ pub struct PlanDraft {
     pub schedule: Schedule,
     /// In which IANA time zone.
     pub time_zone: String,
-    /// Into which folder; `~/` is the home directory. A destination is made of it where none is there.
-    pub folder: PathBuf,
+    /// Into which folder, `~/` being the home directory. A destination is made of it where none is there; it comes before
+    /// `destinations`.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// To which destinations.
+    #[serde(default)]
+    pub destinations: Vec<DestinationId>,
+    /// Who can read the backups; none leaves it as it is, or for a new plan unencrypted.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
+    /// For how long backups are kept; none leaves it as it is, or for a new plan keeps everything.
+    #[serde(default)]
+    pub retention: Option<RetentionRule>,
     /// Whether the schedule starts it.
     pub enabled: bool,
 }

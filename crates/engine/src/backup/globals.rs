@@ -36,7 +36,7 @@ pub(super) async fn readable(
 
 /// Saves what may be read. A right that is missing after all leaves the globals out, and says so; any other error fails the backup.
 pub(super) async fn save(
-    work: &Work<'_>,
+    work: &mut Work<'_>,
     readable: Option<Readable>,
 ) -> Result<(Globals, Option<FileEntry>), Failure> {
     let passwords = match readable {

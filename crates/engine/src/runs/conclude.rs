@@ -60,6 +60,7 @@ impl Engine {
         };
         let ended = self.write_end(run, to, &outcome, made).await?;
         self.tell_end(&ended).await;
+        self.follow_up(&ended).await;
         Some(ended)
     }
 
@@ -86,9 +87,11 @@ impl Engine {
                 .0
                 .store
                 .write(move |tx| {
-                    if let Some((backup, number)) = &backup {
+                    if let Some((backup, entries)) = &backup {
                         backups::insert(tx, backup)?;
-                        ledger::remove(tx, *number)?;
+                        for number in entries {
+                            ledger::remove(tx, *number)?;
+                        }
                     }
                     let running = |state| matches!(state, RunState::Running { .. });
                     runs::transition(tx, &id, running, to, now, &outcome)
@@ -107,6 +110,19 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// What a new backup brings about: copies that are still owed, and what the plan's rule drops.
+    async fn follow_up(&self, run: &Run) {
+        if run.kind != RunKind::Backup || run.state != RunState::Succeeded {
+            return;
+        }
+        self.0.copies_changed.notify_one();
+        if let (Some(plan_id), Some(database_id)) = (&run.plan_id, &run.database_id)
+            && let Err(failure) = self.prune_after(plan_id, database_id).await
+        {
+            tracing::warn!(%failure, "what the plan's rule drops could not be decided; the next backup does it");
+        }
     }
 
     async fn tell_end(&self, run: &Run) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 mod conclude;
+pub(crate) mod copies;
 mod recorder;
 mod verify;
 
@@ -22,8 +23,8 @@ use crate::views;
 /// What a run that succeeded leaves in the store, in the transaction that ends it.
 #[derive(Default)]
 pub(crate) struct Made {
-    /// A backup to list, and the ledger's entry to close.
-    pub(crate) backup: Option<(Backup, i64)>,
+    /// A backup to list, and the ledger's entries to close.
+    pub(crate) backup: Option<(Backup, Vec<i64>)>,
 }
 
 /// What a run is about.
@@ -155,6 +156,8 @@ impl Engine {
         match run.kind {
             RunKind::Backup => Box::pin(self.back_up(run, recording, cancel)).await,
             RunKind::Verify => self.verify(run, recording, cancel).await,
+            RunKind::Copy => Box::pin(self.make_copies(run, recording, cancel)).await,
+            RunKind::Prune => self.delete_copies(run, recording, cancel).await,
             RunKind::Restore => Err(Failure::new(
                 FailureCode::InvalidInput,
                 "A restore is done by the command that asked for it, not by the dispatcher.",

@@ -43,9 +43,12 @@ impl Engine {
         let reporter = recording.reporter();
         let mut worst = None;
         for copy in backup.copies {
-            let folder = copy.root.join(&copy.path);
-            reporter.info(format!("Reading the copy in {}.", folder.display()));
-            let (state, failure) = match verify(&folder, &reporter, cancel).await {
+            if !copy.is_there() && copy.state != CopyState::Missing {
+                continue;
+            }
+            let stored = self.open_copy(&copy).await?;
+            reporter.info(format!("Reading the copy in {}.", stored.name()));
+            let (state, failure) = match verify(&stored, &reporter, cancel).await {
                 Ok(report) => match report.to_failure() {
                     None => (CopyState::Present, None),
                     Some(failure) => (CopyState::Damaged, Some(failure)),

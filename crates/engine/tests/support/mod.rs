@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use howdah_archive::EncodeOptions;
-use howdah_domain::{Clock, Connection, Failure, Progress, RunId, RunState, Secret, Selection};
+use howdah_domain::{Clock, Connection, Failure, Place, Progress, RunId, RunState, Secret, Selection};
 use howdah_engine::api::{Event, LogLevel, RunView};
 use howdah_engine::oneoff::OneOffBackup;
 use howdah_engine::work::Reporter;
@@ -153,7 +153,8 @@ impl TestEngine {
             secret: Some(secret),
             selection: Selection::default(),
             globals: true,
-            folder: self.folder(),
+            place: Place::folder(self.folder()),
+            place_secret: None,
             encode: EncodeOptions::default(),
         }
     }

@@ -130,6 +130,32 @@ pub fn list(connection: &Connection) -> Result<Vec<ServerRow>> {
         .collect::<rusqlite::Result<_>>()?)
 }
 
+/// The server of that name, for a backup that names it: one that is there, else one that was removed; else one is added as
+/// removed, which is known by its backups only.
+pub fn known_by_backups(
+    connection: &Connection,
+    name: &str,
+    new: ServerId,
+    now: Timestamp,
+) -> Result<ServerId> {
+    let known: Option<Id<ServerId>> = connection
+        .prepare_cached(
+            "SELECT id FROM servers WHERE name = ?1 ORDER BY removed_at IS NULL DESC, created_at DESC LIMIT 1",
+        )?
+        .query_row([name], |row| row.get(0))
+        .optional()?;
+    if let Some(Id(id)) = known {
+        return Ok(id);
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO servers (id, name, host, port, role, database, tls, environment, created_at, removed_at)
+             VALUES (?1, ?2, '', 0, '', '', '{}', 'none', ?3, ?3)",
+        )?
+        .execute((Id(&new), name, Time(now)))?;
+    Ok(new)
+}
+
 /// Removes a server and its plans. Its databases and their backups stay in the catalogue, under the name it had; its own name is
 /// free again. Returns the name of its password, for the keyring.
 ///

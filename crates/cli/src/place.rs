@@ -1,0 +1,83 @@
+//! Where backups are, as it is said on the command line: a folder, a destination's URL, a backup's id.
+
+use std::path::Path;
+
+use howdah_archive::manifest::MANIFEST_FILE;
+use howdah_domain::{BackupId, Failure, FailureCode, Place, Secret};
+use howdah_engine::Role;
+use howdah_engine::stored::StoredBackup;
+use howdah_storage::ObjectPath;
+
+use crate::installation;
+use crate::output::Output;
+
+/// Holds what opens a destination that is named by its URL: a password, a key, a token.
+const SECRET_VARIABLE: &str = "HOWDAH_DESTINATION_SECRET";
+
+/// A place, and what opens it.
+pub(crate) struct Named {
+    pub(crate) place: Place,
+    pub(crate) secret: Option<Secret>,
+}
+
+/// Reads a place from a URL or a folder's path. A secret in the URL works, and draws a warning.
+pub(crate) fn read(text: &str, output: Output) -> Result<Named, Failure> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let home_made = text
+        .strip_prefix("~/")
+        .and_then(|rest| Some(dirs::home_dir()?.join(rest)));
+    let text = home_made.map_or_else(|| text.to_owned(), |path| path.display().to_string());
+    let (place, secret) = Place::from_text(&text, &here)
+        .map_err(|error| Failure::new(FailureCode::InvalidInput, error.to_string()))?;
+    if secret.is_some() {
+        output.warn(&format!(
+            "a password on the command line can be seen by other users of this machine; {SECRET_VARIABLE} keeps it from them"
+        ));
+    }
+    let from_environment = || std::env::var(SECRET_VARIABLE).ok().map(Secret::new);
+    Ok(Named {
+        secret: secret.or_else(from_environment),
+        place,
+    })
+}
+
+/// The backup that is named: a folder (or the manifest in it), a URL, or the id of one that the data directory knows, which is
+/// opened only for an id.
+pub(crate) async fn backup(
+    named: &str,
+    data_dir: Option<&Path>,
+    output: Output,
+) -> Result<StoredBackup, Failure> {
+    let path = Path::new(named);
+    if path.exists() {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        return match path.parent() {
+            Some(folder) if path.file_name().is_some_and(|name| name == MANIFEST_FILE) => {
+                StoredBackup::in_folder(folder)
+            }
+            _ => StoredBackup::in_folder(&path),
+        };
+    }
+    if let Some(id) = BackupId::parse(named) {
+        let engine = installation::open(data_dir, Role::Guest).await?;
+        let located = engine.locate(&id).await;
+        engine.shutdown(installation::FAREWELL).await;
+        return located;
+    }
+    if !named.contains(':') {
+        return Err(none(named));
+    }
+    let Named { place, secret } = read(named, output)?;
+    let (root, folder) = place.split_last().ok_or_else(|| none(named))?;
+    let destination = howdah_storage::open(&root, secret.as_ref()).map_err(|error| error.to_failure())?;
+    let folder = ObjectPath::new(folder).map_err(|error| error.to_failure())?;
+    Ok(StoredBackup::new(destination, &root, folder))
+}
+
+fn none(named: &str) -> Failure {
+    Failure::new(
+        FailureCode::BackupNotFound,
+        format!("There is no backup at {named}."),
+    )
+    .hint("Name a backup's folder or URL, or an id that `howdah list` shows.")
+}
