@@ -12,6 +12,9 @@ export PATH := $(if $(CARGO_HOME),$(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
 NODE_MODULES := ui/node_modules/.package-lock.json
 DESKTOP := target/debug/howdah-desktop
 
+# Host names in the pictures; they lead to the machine itself.
+HOSTS := db.example.com staging.example.com postgres-primary-0.eu-central-1.production.internal.example.com
+
 # `make test` says --workspace here: what it builds anyway, so that nothing is built twice.
 TYPES_OF := --package howdah-domain --package howdah-engine
 
@@ -43,7 +46,7 @@ bench: setup-test programs ui ## Measure speed and memory against the bundled pg
 	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::measure)'
 
 screenshots: setup-test programs ui ## Take the README's pictures, of the real window with real data
-	TZ=Europe/Berlin HOWDAH_SCREENSHOTS="$(CURDIR)/docs/screenshots" scripts/desktop.sh --home /home/ada \
+	TZ=Europe/Berlin HOWDAH_SCREENSHOTS="$(CURDIR)/docs/screenshots" scripts/desktop.sh --home /home/ada --hosts "$(HOSTS)" \
 		cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::screenshots)'
 
 types: ## Write the TypeScript types anew from the Rust ones

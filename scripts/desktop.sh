@@ -2,20 +2,26 @@
 # Runs a command on a desktop without a screen: X server, window manager, panel with a tray, notifications, and an unlocked
 # keyring, on a D-Bus session and in a home folder of its own. All of it is gone when the command has ended.
 #
-#     scripts/desktop.sh [--home DIR] COMMAND [ARGUMENT…]
+#     scripts/desktop.sh [--home DIR [--hosts NAMES]] COMMAND [ARGUMENT…]
 #
 # The command finds its home in HOME and, for what it wants to keep, the caller's folder as its working directory. --home says
-# what the home folder is to be called, for pictures; only root can have that (the folder is there for the command alone).
+# what the home folder is to be called, and --hosts which host names lead to this machine, for pictures; only root can have that
+# (both are there for the command alone).
 set -euo pipefail
 
 home=
-if [ "${1:-}" = --home ]; then
-    home=$2
+hosts=
+while :; do
+    case "${1:-}" in
+    --home) home=$2 ;;
+    --hosts) hosts=$2 ;;
+    *) break ;;
+    esac
     shift 2
-fi
-[ $# -gt 0 ] || { echo "usage: scripts/desktop.sh [--home DIR] COMMAND [ARGUMENT…]" >&2; exit 2; }
+done
+[ $# -gt 0 ] || { echo "usage: scripts/desktop.sh [--home DIR [--hosts NAMES]] COMMAND [ARGUMENT…]" >&2; exit 2; }
 if [ -n "$home" ] && [ "$(id -u)" = 0 ] && [ -z "${HOWDAH_DESKTOP_STAGE:-}" ]; then
-    HOWDAH_DESKTOP_STAGE=own-mounts exec unshare --mount --propagation private -- "$0" --home "$home" "$@"
+    HOWDAH_DESKTOP_STAGE=own-mounts exec unshare --mount --propagation private -- "$0" --home "$home" --hosts "$hosts" "$@"
 fi
 
 if [ "${HOWDAH_DESKTOP_STAGE:-}" != inside ]; then
@@ -28,6 +34,11 @@ if [ "${HOWDAH_DESKTOP_STAGE:-}" != inside ]; then
     mkdir -m 700 "$root/run"
     if [ "${HOWDAH_DESKTOP_STAGE:-}" = own-mounts ]; then
         mount -t tmpfs howdah-desktop "$(dirname "$home")"
+        if [ -n "$hosts" ]; then
+            { cat /etc/hosts; echo "127.0.0.1 $hosts"; } >"$root/hosts"
+            chmod 644 "$root/hosts"
+            mount --bind "$root/hosts" /etc/hosts
+        fi
     else
         home=$root/home
     fi
@@ -92,7 +103,7 @@ for program in openbox tint2 dunst; do
     "$program" >"$HOWDAH_DESKTOP_ROOT/$program.log" 2>&1 &
     pids+=($!)
 done
-printf '\n' | gnome-keyring-daemon --foreground --unlock --components=secrets >"$HOWDAH_DESKTOP_ROOT/keyring.log" 2>&1 &
+printf 'desktop' | gnome-keyring-daemon --foreground --unlock --components=secrets >"$HOWDAH_DESKTOP_ROOT/keyring.log" 2>&1 &
 pids+=($!)
 for _ in $(seq 100); do
     if busctl --user --address="$DBUS_SESSION_BUS_ADDRESS" list --no-pager 2>/dev/null | grep -q '^org.freedesktop.secrets '; then break; fi

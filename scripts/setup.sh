@@ -15,6 +15,7 @@ test=(
     gnome-keyring libsecret-tools webkit2gtk-driver at-spi2-core
     fonts-inter fonts-dejavu-core                                # letters as on a real desktop
     pgbouncer                                                    # a pooler to back up through
+    faketime                                                     # backups of the last days, for the pictures
     procps
     python3-venv                                                 # rclone and moto: places to keep backups in
     openssh-server age                                           # the other end of a tunnel; reads our encrypted files

@@ -35,6 +35,8 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         settings::settings_page,
         settings::save_settings,
         settings::unlock_keyring,
+        shell::choose_folder,
+        shell::choose_file,
         shell::open_folder,
         shell::hide_window,
     ]

@@ -7,6 +7,7 @@ mod commands;
 mod desk;
 mod events;
 mod logging;
+mod picker;
 mod quit;
 mod shell;
 mod tray;

@@ -30,15 +30,7 @@ fn report(what: &str, pid: u32) -> u64 {
 }
 
 async fn window_is_there(there: bool) {
-    support::eventually("the window comes or goes", Duration::from_secs(20), || async {
-        let found = tokio::process::Command::new("xdotool")
-            .args(["search", "--onlyvisible", "--name", "^Howdah$"])
-            .output()
-            .await
-            .unwrap();
-        (found.stdout.is_empty() != there).then_some(())
-    })
-    .await;
+    support::window_is_there("^Howdah$", there).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,12 +13,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use howdah_testkit::Cluster;
+use serde_json::json;
 use support::app::{App, binary, family};
 use support::eyes::{Eyes, files_with};
 use support::notifications::Heard;
 use support::tray::Panel;
 use support::webdriver::WebDriver;
-use support::{eventually, press};
+use support::{eventually, press, type_text};
 
 /// How long a small backup may take on a machine that builds something else at the same time.
 const A_BACKUP: Duration = Duration::from_secs(90);
@@ -73,17 +74,28 @@ async fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Waits until the app's window is there, or is not. It is looked for among the desktop's windows, not in the driver.
+/// Waits until the app's window is there, or is not.
 async fn window_is_there(there: bool) {
-    eventually(
-        &format!("the window is there: {there}"),
-        Duration::from_secs(20),
-        || async {
-            let found = output("xdotool", &["search", "--onlyvisible", "--name", "^Howdah$"]).await;
-            (found.is_empty() != there).then_some(())
-        },
-    )
-    .await;
+    support::window_is_there("^Howdah$", there).await;
+}
+
+/// Pastes a connection into the first step of adding a database, and tests it.
+async fn paste_and_test(window: &WebDriver, url: &str) {
+    window.go("/add").await;
+    window.type_into("//textarea", url).await;
+    window.press_button("Test").await;
+    window
+        .see_within("A backup of this database would work.", Duration::from_secs(30))
+        .await;
+}
+
+/// Has new plans put their backups below a folder of the test's own.
+async fn keep_backups_in(window: &WebDriver, folder: &Path) {
+    let mut settings = window.invoke("settings_page", json!({})).await["settings"].take();
+    settings["default_folder"] = json!(folder.join("backups"));
+    window
+        .invoke("save_settings", json!({ "settings": settings }))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,11 +127,7 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
     window
         .click("(//a|//button)[contains(normalize-space(), 'Add a database')]")
         .await;
-    window.type_into("//textarea", &url).await;
-    window.press_button("Test").await;
-    window
-        .see_within("A backup of this database would work.", Duration::from_secs(30))
-        .await;
+    paste_and_test(&window, &url).await;
     window.press_button("Start, and back up now").await;
 
     // The run ends well, and the backup is listed in the window and lies in its folder.
@@ -167,7 +175,7 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
         data_dir.join("howdah.db").is_file(),
         "SQLite is among the files looked into"
     );
-    // The keyring's own file is the one place; in this desktop it has no password of its own.
+    // The keyring's own file is the one place.
     for folder in [
         home(),
         PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap()),
@@ -335,5 +343,153 @@ async fn a_data_directory_of_a_newer_howdah_is_left_alone_and_the_window_says_wh
     assert_eq!(std::fs::read(&file).unwrap(), before);
     panel.click("Quit").await;
     window_is_there(false).await;
+    window.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn a_folder_is_chosen_in_the_desktops_own_dialog_with_the_keyboard_alone() {
+    const DIALOG: &str = "^Choose a folder$";
+    let data = tempfile::tempdir().unwrap();
+    let chosen = home().join("Safe place");
+    std::fs::create_dir_all(&chosen).unwrap();
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", data.path())]).await;
+    window.see("Nothing is being backed up yet").await;
+    window.go("/settings").await;
+    let folder = || async {
+        let page = window.invoke("settings_page", json!({})).await;
+        page["settings"]["default_folder"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(folder().await, "~/Howdah");
+
+    // Left without a choice, it changes nothing, and the keyboard is where it was.
+    window.focus("//button[@aria-label='Choose a folder']").await;
+    press("Return").await;
+    support::window_is_there(DIALOG, true).await;
+    press("Escape").await;
+    support::window_is_there(DIALOG, false).await;
+    assert_eq!(folder().await, "~/Howdah");
+
+    press("Return").await;
+    support::window_is_there(DIALOG, true).await;
+    // A slash opens the dialog's own line for paths.
+    type_text(chosen.to_str().unwrap()).await;
+    press("Return").await;
+    support::window_is_there(DIALOG, false).await;
+    eventually("the chosen folder is kept", Duration::from_secs(10), || async {
+        (folder().await == "~/Safe place").then_some(())
+    })
+    .await;
+    window.end().await;
+}
+
+/// Locks the login keyring, as a desktop does when it is told to.
+async fn lock_keyring() {
+    let bus = zbus::Connection::session().await.unwrap();
+    let collection = zbus::OwnedObjectPath::try_from("/org/freedesktop/secrets/aliases/default").unwrap();
+    bus.call_method(
+        Some("org.freedesktop.secrets"),
+        "/org/freedesktop/secrets",
+        Some("org.freedesktop.Secret.Service"),
+        "Lock",
+        &(vec![collection],),
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn a_locked_keyring_is_unlocked_from_the_window_and_what_waited_for_it_goes_on() {
+    const DIALOG: &str = "^Unlock Login Keyring$";
+    let cluster = Cluster::start(17).await.unwrap();
+    let url = shop(&cluster).await;
+    let data = tempfile::tempdir().unwrap();
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", data.path())]).await;
+    window.see("Nothing is being backed up yet").await;
+    keep_backups_in(&window, data.path()).await;
+    let unlock = |answer: &'static str| {
+        let window = &window;
+        async move {
+            window.press_button("Unlock the keyring").await;
+            support::window_is_there(DIALOG, true).await;
+            type_text(answer).await;
+            press(if answer.is_empty() { "Escape" } else { "Return" }).await;
+            support::window_is_there(DIALOG, false).await;
+        }
+    };
+
+    // A database is being added: its password cannot be kept, and nothing is half added.
+    paste_and_test(&window, &url).await;
+    lock_keyring().await;
+    window.press_button("Start, and back up now").await;
+    window.see("The keyring is locked.").await;
+    let overview = window.invoke("overview", json!({})).await;
+    assert!(overview["databases"].as_array().unwrap().is_empty(), "{overview}");
+    unlock("").await;
+    window.see("It is still locked.").await;
+    // The password that `scripts/desktop.sh` gave it.
+    unlock("desktop").await;
+    window.see_within("Done", A_BACKUP).await;
+
+    // A backup begins while it is locked: it waits, and the overview says so.
+    lock_keyring().await;
+    let overview = window.invoke("overview", json!({})).await;
+    let database = overview["databases"][0]["id"].clone();
+    window
+        .invoke("back_up_now", json!({ "database_id": database }))
+        .await;
+    window.go("/").await;
+    window.see("Howdah cannot read the passwords").await;
+    unlock("desktop").await;
+    eventually("the second backup", A_BACKUP, || async {
+        (manifests(data.path()).len() == 2).then_some(())
+    })
+    .await;
+    window.see("shop is backed up.").await;
+    window.end().await;
+}
+
+/// Presses Tab until the keyboard is at the control of that name. Each control on the way shows that it has the focus.
+async fn tab_to(window: &WebDriver, name: &str) {
+    const LOOK: &str = "const at = document.activeElement; \
+        const outlined = (element) => element && getComputedStyle(element).outlineStyle !== 'none'; \
+        return [at.getAttribute('aria-label') || at.textContent.trim(), \
+          outlined(at) || outlined(at.parentElement)]";
+    let mut passed = Vec::new();
+    for _ in 0..40 {
+        press("Tab").await;
+        let at = window.run(LOOK, json!([])).await.unwrap();
+        assert_eq!(at[1], true, "the focus is not seen at {at}");
+        if at[0] == name {
+            return;
+        }
+        passed.push(at[0].clone());
+    }
+    panic!("Tab does not lead to {name:?}, but to {passed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
+async fn a_database_is_added_with_the_keyboard_alone() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let url = shop(&cluster).await;
+    let data = tempfile::tempdir().unwrap();
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", data.path())]).await;
+    window.see("Nothing is being backed up yet").await;
+    keep_backups_in(&window, data.path()).await;
+    tab_to(&window, "Add a database").await;
+    press("Return").await;
+    window.see("A URL, a keyword string").await;
+    // The page begins at its first field, and Return tests what stands there.
+    type_text(&url).await;
+    window.see("goes to the system’s keyring").await;
+    press("Return").await;
+    window
+        .see_within("A backup of this database would work.", Duration::from_secs(30))
+        .await;
+    tab_to(&window, "Start, and back up now").await;
+    press("Return").await;
+    window.see_within("Done", A_BACKUP).await;
     window.end().await;
 }

@@ -13,7 +13,7 @@ import Runs from '../src/routes/runs/+page.svelte';
 import SettingsPage from '../src/routes/settings/+page.svelte';
 import type { Scenario } from '$lib/ipc/fixture/world';
 import { fireEvent } from '@testing-library/svelte';
-import { cleanup, screen, settle, show, small } from './frame';
+import { cleanup, paste, press, screen, settle, show, small } from './frame';
 
 // axe computes every element's style, which the tests' DOM does slowly.
 vi.setConfig({ testTimeout: 60_000 });
@@ -44,6 +44,37 @@ describe('axe finds nothing', () => {
   ] as const)('on %s', async (_, component, path) => {
     const { container } = await show(component, {}, { path, fixture: small() });
     expect(container.querySelector('h1')?.textContent).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('where a locked keyring is in the way', async () => {
+    const overview = await show(OverviewPage, {}, { fixture: small('keyring') });
+    const waiting = overview.fixture.world.runs.find((run) => run.state.state === 'waiting');
+    overview.fixture.overrides.set('unlock_keyring', () => 'locked');
+    await press('Unlock the keyring');
+    expect(await findings(overview.container)).toEqual([]);
+    cleanup();
+    const settings = await show(SettingsPage, {}, { fixture: small('keyring'), path: '/settings' });
+    expect(screen.getByRole('button', { name: 'Unlock the keyring' })).toBeTruthy();
+    expect(await findings(settings.container)).toEqual([]);
+    cleanup();
+    const run = await show(RunFull, { id: waiting?.id ?? '' }, { fixture: overview.fixture });
+    expect(await findings(run.container)).toEqual([]);
+  });
+
+  test('on each step of adding a database, and where its start fails', async () => {
+    const { container, fixture } = await show(Add, {}, { fixture: small('empty'), path: '/add' });
+    await paste('postgres://howdah:s3cret@db.example.com/shop');
+    expect(await findings(container)).toEqual([]);
+    await press('Test');
+    expect(screen.getByRole('button', { name: 'Choose a folder' })).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+    fixture.world.keyring = 'locked';
+    await press('Start, and back up now');
+    expect(screen.getByRole('button', { name: 'Unlock the keyring' })).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+    await press('Fill in a form instead');
+    expect(screen.getAllByRole('button', { name: /^Choose the/, hidden: true })).toHaveLength(3);
     expect(await findings(container)).toEqual([]);
   });
 

@@ -2,22 +2,9 @@ import { fireEvent, within } from '@testing-library/svelte';
 import { goto } from '$app/navigation';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import Add from '../src/routes/add/+page.svelte';
-import { cleanup, screen, settle, show, type Shown } from './frame';
+import { cleanup, paste, press, screen, settle, show, type Shown } from './frame';
 
 const PASTED = 'postgres://howdah:s3cret@db.example.com:6432/shop';
-
-async function paste(text: string): Promise<void> {
-  const area = screen.getByRole('textbox', { name: 'Connection' });
-  await fireEvent.focus(area);
-  await fireEvent.input(area, { target: { value: text } });
-  await new Promise((resolve) => setTimeout(resolve, 150));
-  await settle();
-}
-
-async function press(name: string): Promise<void> {
-  await fireEvent.click(screen.getByRole('button', { name }));
-  await settle();
-}
 
 const called = ({ fixture }: Shown, command: string) =>
   fixture.calls.filter((each) => each.command === command).map((each) => each.args);

@@ -1,5 +1,5 @@
 /** Renders a page inside what the frame provides. */
-import { cleanup, render, screen } from '@testing-library/svelte';
+import { cleanup, fireEvent, render, screen } from '@testing-library/svelte';
 import { page } from '$app/state';
 import { tick, type Component } from 'svelte';
 import { useTransport } from '$lib/ipc';
@@ -48,6 +48,20 @@ export function small(scenario: FixtureOptions['scenario'] = 'busy'): Fixture {
   );
   for (const backup of world.backups) backup.tables = 12;
   return fixture;
+}
+
+/** Pastes a connection into the first step of adding a database, and lets it be read. */
+export async function paste(text: string): Promise<void> {
+  const area = screen.getByRole('textbox', { name: 'Connection' });
+  await fireEvent.focus(area);
+  await fireEvent.input(area, { target: { value: text } });
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  await settle();
+}
+
+export async function press(name: string): Promise<void> {
+  await fireEvent.click(screen.getByRole('button', { name }));
+  await settle();
 }
 
 export { cleanup, screen };

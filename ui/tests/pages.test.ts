@@ -119,6 +119,45 @@ describe('a server', () => {
   });
 });
 
+describe('a dialog begins at what it asks', () => {
+  async function open(item: string) {
+    await show(Databases, {}, { scenario: 'calm' });
+    await fireEvent.click(screen.getByRole('button', { name: 'More for Office' }));
+    await fireEvent.click(screen.getByRole('menuitem', { name: item }));
+    await settle();
+    return within(screen.getByRole('dialog'));
+  }
+
+  test('at its first field', async () => {
+    const dialog = await open('Edit the connection');
+    expect(document.activeElement).toBe(dialog.getByLabelText('Server’s name'));
+  });
+
+  test('at the first word of a plan that is edited', async () => {
+    const fixture = new Fixture({ scenario: 'calm' });
+    await show(DatabaseView, { id: fixture.world.databases[0]?.id ?? '' }, { fixture });
+    await fireEvent.click(screen.getByRole('button', { name: 'Edit the plan' }));
+    await settle();
+    const dialog = within(screen.getByRole('dialog'));
+    expect(document.activeElement).toBe(dialog.getByRole('combobox', { name: 'How often' }));
+  });
+
+  test('at the name to be typed, where that is what it asks', async () => {
+    const dialog = await open('Remove the server');
+    expect(document.activeElement).toBe(dialog.getByRole('textbox'));
+  });
+
+  test('at the harmless answer, where it asks for nothing else', async () => {
+    const fixture = new Fixture();
+    const id = fixture.world.runs.find((run) => run.state.state === 'running')?.id ?? '';
+    await show(RunFull, { id }, { fixture });
+    await fireEvent.click(screen.getByRole('button', { name: 'Cancel' }));
+    await settle();
+    const dialog = within(screen.getByRole('dialog'));
+    expect(document.activeElement).toBe(dialog.getByRole('button', { name: 'Let it run' }));
+  });
+});
+
 describe('a database', () => {
   test('has its plan as a sentence, and is paused and resumed', async () => {
     const fixture = new Fixture({ scenario: 'calm' });

@@ -157,6 +157,9 @@ pub(crate) struct Restore {
     /// Drop what the backup holds before making it anew
     #[arg(long, conflicts_with = "create")]
     pub(crate) clean: bool,
+    /// Only this table, as SQL writes it: shop.orders, "My schema"."My table"; with its rows, indexes and constraints; repeatable
+    #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
+    pub(crate) table: Vec<TableName>,
     /// Do not compare each table with what was dumped
     #[arg(long)]
     pub(crate) no_compare: bool,

@@ -263,6 +263,67 @@ async fn a_restore_with_errors_names_them_and_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn some_tables_are_restored_and_only_they_are_compared() {
+    let cluster = shop(17).await;
+    let howdah = Howdah::new();
+    let backups = howdah.backups();
+    let backup = howdah.json(["backup", "--url", &cluster.url("shop"), "--to", text(&backups)]);
+    let path = backup["path"].as_str().unwrap();
+    let part = cluster.url("part");
+    let odd = r#""My schema"."Odd.Name""#;
+
+    let nowhere = howdah.run([
+        "restore",
+        path,
+        "--url",
+        &part,
+        "--create",
+        "--table",
+        odd,
+        "--table",
+        "public.nowhere",
+        "--json",
+    ]);
+    assert_eq!(nowhere.code, Some(1), "{nowhere:?}");
+    assert_eq!(nowhere.failure_code(), "not_found");
+
+    let restored = howdah.json(["restore", path, "--url", &part, "--create", "--table", odd]);
+    assert_eq!(
+        (&restored["proved"], &restored["tables"], &restored["rows"]),
+        (&true.into(), &1.into(), &1.into()),
+        "{restored}"
+    );
+    let there = "SELECT to_regclass('public.orders') IS NULL";
+    assert_eq!(cluster.one("part", there).await.unwrap(), "t");
+
+    // Beside what is there already, and in words.
+    let words = howdah.run([
+        "restore",
+        path,
+        "--url",
+        &part,
+        "--table",
+        "PUBLIC.orders",
+        "--jobs",
+        "1",
+    ]);
+    assert_eq!(words.code, Some(0), "{words:?}");
+    assert!(
+        words
+            .stdout
+            .contains("1 table of the backup is restored into part"),
+        "{words:?}"
+    );
+    assert_eq!(
+        cluster.one("part", "SELECT count(*) FROM orders").await.unwrap(),
+        "1000"
+    );
+
+    let pattern = howdah.run(["restore", path, "--url", &part, "--table", "public.*"]);
+    assert_eq!(pattern.code, Some(2), "{pattern:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn passwords_come_from_everywhere_libpq_takes_them() {
     let cluster = shop(17).await;
     let howdah = Howdah::new();
@@ -309,6 +370,11 @@ async fn passwords_come_from_everywhere_libpq_takes_them() {
             .unwrap(),
     );
     assert_eq!(from_file.code, Some(0), "{from_file:?}");
+
+    // The same file in the home folder, under its usual name.
+    std::fs::rename(&pgpass, howdah.place.path().join(".pgpass")).unwrap();
+    let from_home = howdah.run(arguments);
+    assert_eq!(from_home.code, Some(0), "{from_home:?}");
 
     let connection = cluster.connection("shop");
     let without_url = support::end(

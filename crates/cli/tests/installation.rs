@@ -218,3 +218,55 @@ async fn the_schedule_runs_in_the_foreground_once_per_data_directory() {
     let said = said.lock().unwrap();
     assert!(said.contains("shop on shop: succeeded"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_of_a_newer_howdah_is_left_alone_and_does_not_keep_a_restore_from_being_made() {
+    let cluster = shop().await;
+    let howdah = Howdah::new();
+    let backups = howdah.backups();
+    let backup = json(
+        &howdah,
+        &["backup", "--url", &cluster.url("shop"), "--to", text(&backups)],
+    );
+    let file = howdah.data_dir().join("howdah.db");
+    let database = howdah_store::Connection::open(&file).unwrap();
+    database.pragma_update(None, "user_version", 9999).unwrap();
+    drop(database);
+    let before = std::fs::read(&file).unwrap();
+
+    for arguments in [
+        &["status", "--json"][..],
+        &["server", "list", "--json"],
+        &[
+            "backup",
+            "--url",
+            &cluster.url("shop"),
+            "--to",
+            text(&backups),
+            "--json",
+        ],
+    ] {
+        let ended = run(&howdah, arguments);
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert_eq!(ended.failure_code(), "data_dir_newer");
+    }
+    let path = backup["path"].as_str().unwrap();
+    let restored = run(
+        &howdah,
+        &[
+            "restore",
+            path,
+            "--url",
+            &cluster.url("again"),
+            "--create",
+            "--json",
+        ],
+    );
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(restored.object()["proved"], true);
+    assert!(
+        restored.stderr.contains("this restore is not recorded"),
+        "{restored:?}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+}

@@ -111,12 +111,28 @@ impl Connection {
 
     /// `role@host:port/database`, for people; holds no secret.
     pub fn display(&self) -> String {
-        let host = if self.host.contains(':') {
-            format!("[{}]", self.host)
-        } else {
-            self.host.clone()
-        };
+        let host = bracketed(&self.host);
         format!("{}@{host}:{}/{}", self.role, self.port, self.database)
+    }
+
+    /// What to call the server where nobody has named it: `db.example.com`, with the port where it is another than 5432, so
+    /// that two servers on one host are two; `local` for a Unix socket.
+    pub fn server_name(&self) -> String {
+        let host = if self.is_socket() { "local" } else { &self.host };
+        if self.port == Self::DEFAULT_PORT {
+            host.to_owned()
+        } else {
+            format!("{}:{}", bracketed(host), self.port)
+        }
+    }
+}
+
+/// A host before a port: an IPv6 address stands in brackets.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
     }
 }
 
@@ -135,4 +151,40 @@ pub struct Server {
     /// When it was added.
     #[ts(type = "string")]
     pub created_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::slug::slug;
+
+    #[rstest]
+    #[case("db.example.com", 5432, "db.example.com")]
+    #[case("db.example.com", 5433, "db.example.com:5433")]
+    #[case("::1", 5432, "::1")]
+    #[case("::1", 5433, "[::1]:5433")]
+    #[case("/run/postgresql", 5432, "local")]
+    #[case("/run/postgresql", 5433, "local:5433")]
+    fn a_server_without_a_name_is_called_by_its_host_and_an_unusual_port(
+        #[case] host: &str,
+        #[case] port: u16,
+        #[case] expected: &str,
+    ) {
+        let connection = Connection {
+            host: host.to_owned(),
+            port,
+            role: "u".to_owned(),
+            database: "d".to_owned(),
+            tls: Tls::default(),
+        };
+        assert_eq!(connection.server_name(), expected);
+    }
+
+    #[test]
+    fn two_ports_of_one_host_have_folders_of_their_own() {
+        assert_ne!(slug("db.example.com:5433"), slug("db.example.com:5434"));
+        assert_ne!(slug("db.example.com:5433"), slug("db.example.com"));
+    }
 }

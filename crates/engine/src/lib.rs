@@ -30,3 +30,4 @@ mod settings;
 mod views;
 
 pub use engine::{Engine, Options, Role};
+pub use settings::{absolute, with_tilde};

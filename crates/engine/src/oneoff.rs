@@ -68,13 +68,8 @@ impl Engine {
         let destination = self.open_place(&wanted.place, wanted.place_secret.as_ref())?;
         destination.prepare(cancel).await.or_failure()?;
         let settings = self.settings().await;
-        let server_name = wanted.connection.host.clone();
         let request = BackupRequest {
-            server_name: if wanted.connection.is_socket() {
-                "local".to_owned()
-            } else {
-                server_name
-            },
+            server_name: wanted.connection.server_name(),
             connection: wanted.connection.clone(),
             secret: wanted.secret.clone(),
             selection: wanted.selection.clone(),
@@ -130,7 +125,11 @@ impl Engine {
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<Restored, Failure> {
-        let subject = one_off(RunKind::Restore, &request.target.database, &request.target.host);
+        let subject = one_off(
+            RunKind::Restore,
+            &request.target.database,
+            &request.target.server_name(),
+        );
         self.as_run(subject, reporter, cancel, async |_, reporter, cancel| {
             Box::pin(restore(request, &self.0.programs, &reporter, &cancel)).await
         })

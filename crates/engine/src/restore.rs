@@ -2,18 +2,19 @@
 //!
 //! The backup's own manifest and index say what it is; no plan and no configuration is asked.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use howdah_archive::Manifest;
 use howdah_archive::decode::Decoder;
 use howdah_archive::manifest::DUMP_FILE;
-use howdah_archive::{Index, Manifest};
-use howdah_domain::{Connection, Failure, FailureCode, Phase, Progress, Secret, TableName};
+use howdah_domain::{Connection, Failure, FailureCode, Phase, Progress, Secret};
+use howdah_postgres::choice::Part;
 use howdah_postgres::compare::{Comparison, compare};
 use howdah_postgres::connect::{APPLICATION_NAME, Session, connect};
 use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::restore::{OnProgress, Options, Restore, Restored};
+use howdah_postgres::tls::refused_by_client;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{CONNECT_TIMEOUT, log_lines};
@@ -52,7 +53,6 @@ pub async fn restore(
     reporter.phase(Phase::Connecting);
     let manifest = request.backup.manifest(cancel).await?;
     let index = request.backup.index(cancel).await?;
-    demand_tables(&index, &request.options.tables)?;
     let client = client_for(request, &manifest, programs, cancel).await?;
     reporter.info(format!(
         "Restoring {} as of {} with pg_restore {}.",
@@ -83,12 +83,13 @@ pub async fn restore(
     Ok(restored)
 }
 
-/// Compares a database with a backup: the rows and the fingerprint of every table.
+/// Compares a database with a backup: the rows and the fingerprint of every table; or with the `part` of it that was restored.
 ///
 /// # Errors
 /// The backup's index cannot be read; the target cannot be reached; cancelled.
 pub async fn compare_with(
     backup: &StoredBackup,
+    part: Option<&Part>,
     target: &Connection,
     secret: Option<&Secret>,
     jobs: usize,
@@ -96,7 +97,11 @@ pub async fn compare_with(
     cancel: &CancellationToken,
 ) -> Result<Comparison, Failure> {
     reporter.phase(Phase::Comparing);
-    let index = backup.index(cancel).await?;
+    let whole = backup.index(cancel).await?;
+    let index = match part {
+        Some(part) => part.index(&whole),
+        None => whole,
+    };
     let expected: u64 = index.tables().map(|entry| entry.data_len).sum();
     let mut sessions = Vec::new();
     for _ in 0..jobs.max(1) {
@@ -133,28 +138,6 @@ pub async fn compare_with(
     Ok(comparison)
 }
 
-/// Every table that is asked for must be in the backup: one left out in silence would be found missing too late.
-fn demand_tables(index: &Index, wanted: &[TableName]) -> Result<(), Failure> {
-    let there: BTreeSet<(&str, &str)> = index
-        .tables()
-        .map(|entry| (entry.schema.as_str(), entry.name.as_str()))
-        .collect();
-    match wanted
-        .iter()
-        .find(|table| !there.contains(&(table.schema.as_str(), table.name.as_str())))
-    {
-        None => Ok(()),
-        Some(table) => Err(Failure::new(
-            FailureCode::NotFound,
-            format!(
-                "The backup has no rows of a table {}.{}.",
-                table.schema, table.name
-            ),
-        )
-        .hint("`howdah show BACKUP` lists its tables. Names are exact: quote those with capitals or dots.")),
-    }
-}
-
 /// The client programs of the target's major; of the dump's own where those are newer, since an older pg_restore cannot
 /// read a newer archive.
 async fn client_for(
@@ -167,9 +150,13 @@ async fn client_for(
     if let Some(failure) = session.server_version.unsupported() {
         return Err(failure);
     }
-    programs
+    let client = programs
         .client_for(session.server_version.major.max(manifest.client.major))
-        .or_failure()
+        .or_failure()?;
+    match refused_by_client(&request.target, &session.tls, client.major) {
+        Some(failure) => Err(failure),
+        None => Ok(client),
+    }
 }
 
 /// A session on the target, whether its database is there already or not.

@@ -210,12 +210,23 @@ impl Engine {
         }
         // Asking a server for its databases may take a while, and other plans are due too.
         let engine = self.clone();
-        self.spawn(async move {
-            if let Err(failure) = engine.record_occurrence(&plan, id, due_at).await {
-                tracing::error!(%failure, plan = %plan.id, "a due time's runs could not be recorded");
-            }
-        });
+        self.spawn(async move { engine.record_until_done(&plan, &id, due_at).await });
         Ok(())
+    }
+
+    /// Records the runs of a claimed due time. Where that fails (the disk is full) it is tried again until it can be done: a
+    /// due time that is claimed comes to nobody else while this process lives.
+    async fn record_until_done(&self, plan: &Plan, id: &OccurrenceId, due_at: Timestamp) {
+        while let Err(failure) = self.record_occurrence(plan, id.clone(), due_at).await {
+            tracing::error!(%failure, plan = %plan.id, "a due time's runs could not be recorded yet");
+            if failure.code == FailureCode::NotFound {
+                return;
+            }
+            tokio::select! {
+                () = self.0.ending.cancelled() => return,
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
     }
 
     /// Records the runs of a claimed due time, and settles it.
@@ -225,6 +236,7 @@ impl Engine {
         id: OccurrenceId,
         due_at: Timestamp,
     ) -> Result<(), Failure> {
+        self.plan(&plan.id).await?;
         let databases = self.databases_of(plan).await?;
         let server = self.server(&plan.server_id).await?.server.name;
         let new: Vec<NewRun> = databases

@@ -44,6 +44,7 @@ impl Engine {
             connection: &connection,
             password: secret.as_ref(),
             selection: &request.selection,
+            programs: &self.0.programs,
         };
         let report = probe::test(asked, &mut on_step, &cancel).await;
         lock(&self.0.tests).remove(&request.test_id);

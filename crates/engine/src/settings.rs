@@ -73,6 +73,7 @@ impl Engine {
     pub async fn unlock_keyring(&self) -> Result<KeyringState, Failure> {
         let state = self.0.secrets.unlock(&self.0.ending).await.or_failure()?;
         self.0.runs_changed.notify_one();
+        self.0.events.send(Event::Settings);
         Ok(keyring_state(state))
     }
 
@@ -96,7 +97,7 @@ fn home() -> PathBuf {
 }
 
 /// A path as people write it: `~` for the home directory.
-pub(crate) fn with_tilde(path: &Path) -> PathBuf {
+pub fn with_tilde(path: &Path) -> PathBuf {
     match dirs::home_dir().and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned)) {
         Some(rest) if rest.as_os_str().is_empty() => PathBuf::from("~"),
         Some(rest) => Path::new("~").join(rest),
@@ -105,7 +106,10 @@ pub(crate) fn with_tilde(path: &Path) -> PathBuf {
 }
 
 /// An absolute path: `~/` is the home directory.
-pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+///
+/// # Errors
+/// [`FailureCode::InvalidInput`] for a path that is relative.
+pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     let path = match path.strip_prefix("~") {
         Ok(rest) => home().join(rest),
         Err(_) => path.to_owned(),

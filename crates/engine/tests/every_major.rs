@@ -5,16 +5,11 @@
 mod support;
 
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
-use howdah_engine::restore::{RestoreRequest, compare_with};
-use howdah_engine::work::Reporter;
 use howdah_postgres::quote::qualified;
-use howdah_postgres::restore::Options;
 use howdah_testkit::{Cluster, sample};
 use rstest::rstest;
-use support::{Heard, TestEngine};
-use tokio_util::sync::CancellationToken;
+use support::{TestEngine, compared};
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -25,64 +20,24 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
     let cluster = Cluster::start(major).await.unwrap();
     sample::every_kind(&cluster, "every kind").await.unwrap();
     let test = TestEngine::start().await;
-    let heard = Arc::new(Heard::default());
-    let reporter: Arc<dyn Reporter> = heard.clone();
-    let cancel = CancellationToken::new();
-
     let wanted = test.one_off(cluster.connection("every kind"), cluster.password());
-    let made = test
-        .engine
-        .back_up_once(&wanted, reporter.clone(), &cancel)
-        .await
-        .unwrap();
+    let made = test.back_up(&wanted).await.unwrap();
     assert!(
         made.manifest.tables > 20 && made.manifest.rows > 100,
         "{:?}",
         made.manifest
     );
     assert_eq!(made.manifest.client.major, major);
+    assert!(!made.manifest.client.newer_than_server);
 
     the_standard_tools_list(
         made.stored.local().unwrap(),
         &test.engine.programs().client_for(major).unwrap(),
     );
 
-    let report = test
-        .engine
-        .verify_once(&made.stored, reporter.clone(), &cancel)
-        .await
-        .unwrap();
-    assert!(report.is_whole() && report.content_checked, "{report:?}");
-    assert_eq!(report.rows, made.manifest.rows);
-
-    let request = RestoreRequest {
-        backup: made.stored.clone(),
-        target: cluster.connection("restored"),
-        secret: Some(cluster.password()),
-        options: Options {
-            create: true,
-            ..Options::default()
-        },
-        jobs,
-    };
-    test.engine
-        .restore_once(&request, reporter.clone(), &cancel)
-        .await
-        .unwrap_or_else(|failure| {
-            panic!("{failure}\n{:?}\n{}", failure.details, heard.text());
-        });
-    let comparison = compare_with(
-        &made.stored,
-        &request.target,
-        request.secret.as_ref(),
-        2,
-        &reporter,
-        &cancel,
-    )
-    .await
-    .unwrap();
-    assert_eq!(comparison.mismatches, [], "{:?}", comparison.remarks);
-    assert_eq!(comparison.rows, made.manifest.rows);
+    let target = cluster.connection("restored");
+    test.comes_back_equal(&made, target.clone(), cluster.password(), jobs)
+        .await;
 
     // The comparison itself can fail: one row less in one table, and it names that table.
     let table = made
@@ -95,16 +50,7 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
         "SET session_replication_role = replica; DELETE FROM ONLY {name} WHERE ctid = (SELECT min(ctid) FROM ONLY {name})"
     );
     cluster.sql("restored", &lose_a_row).await.unwrap();
-    let comparison = compare_with(
-        &made.stored,
-        &request.target,
-        request.secret.as_ref(),
-        1,
-        &reporter,
-        &cancel,
-    )
-    .await
-    .unwrap();
+    let comparison = compared(&made, &target, Some(&cluster.password())).await;
     let [mismatch] = comparison.mismatches.as_slice() else {
         panic!("{:?}", comparison.mismatches)
     };

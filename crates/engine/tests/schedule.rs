@@ -4,98 +4,21 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_domain::schedule::TimeOfDay;
-use howdah_domain::{Environment, FailureCode, RunState, Schedule, Scope, SkipReason, Trigger, WaitReason};
-use howdah_engine::api::{ConnectionInput, DatabaseStatus, NeedKind, PlanDraft, RunView, ServerChange};
+use howdah_domain::{Environment, FailureCode, RunState, Scope, SkipReason, WaitReason};
+use howdah_engine::api::{
+    ConnectionInput, DatabaseStatus, Event, NeedKind, PlanDraft, RunView, ServerChange, Settings,
+};
 use howdah_store::KeyringState;
 use howdah_testkit::Cluster;
-use jiff::{SignedDuration, Timestamp};
-use support::{TestEngine, files_below};
-
-/// A plan that is due at four every morning, UTC.
-async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> PlanDraft {
-    let server = test
-        .engine
-        .add_server(
-            ConnectionInput::Form {
-                connection: cluster.connection("postgres"),
-                password: Some(cluster.password()),
-            },
-            "shop",
-            Environment::Production,
-        )
-        .await
-        .unwrap();
-    let draft = PlanDraft {
-        id: None,
-        server_id: server.id,
-        scope,
-        selection: Default::default(),
-        globals: true,
-        schedule: Schedule::Daily {
-            at: TimeOfDay { hour: 4, minute: 0 },
-        },
-        time_zone: "UTC".to_owned(),
-        folder: Some(test.folder()),
-        destinations: Vec::new(),
-        encryption: None,
-        retention: None,
-        enabled: true,
-    };
-    let plan = test.engine.save_plan(draft.clone()).await.unwrap();
-    PlanDraft {
-        id: Some(plan.id),
-        ..draft
-    }
-}
-
-fn one(name: &str) -> Scope {
-    Scope::Database {
-        name: name.to_owned(),
-    }
-}
-
-/// Turns the clock to just after the next due time, and lets the scheduler see it.
-async fn next_morning(test: &TestEngine, draft: &PlanDraft) -> Timestamp {
-    let due = test
-        .engine
-        .scheduler()
-        .await
-        .unwrap()
-        .next
-        .expect("something is due")
-        .at;
-    test.clock.set(due + SignedDuration::from_secs(1));
-    look_again(test, draft).await;
-    due
-}
-
-/// A plan that is saved makes the scheduler look at the clock; otherwise it does within fifteen seconds.
-async fn look_again(test: &TestEngine, draft: &PlanDraft) {
-    test.engine.save_plan(draft.clone()).await.unwrap();
-}
-
-async fn scheduled_runs(test: &TestEngine) -> Vec<RunView> {
-    let mut runs = test.engine.list_runs(100).await.unwrap();
-    runs.retain(|run| run.trigger == Trigger::Schedule);
-    runs
-}
-
-async fn wait_for_runs(test: &TestEngine, count: usize) -> Vec<RunView> {
-    for _ in 0..300 {
-        let runs = scheduled_runs(test).await;
-        if runs.len() >= count && runs.iter().all(|run| run.state.is_final()) {
-            return runs;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!(
-        "{count} runs did not come to an end: {:?}",
-        scheduled_runs(test).await
-    );
-}
+use jiff::SignedDuration;
+use rstest::rstest;
+use support::nightly::{
+    first_scheduled, look_again, next_morning, nightly, one, scheduled_runs, wait_for_runs,
+};
+use support::{TestEngine, files_below, hold_a_table};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_due_time_runs_once_also_when_the_clock_is_set_back() {
@@ -206,34 +129,118 @@ async fn a_new_database_joins_and_a_dropped_one_is_told_and_keeps_its_backups() 
     );
 }
 
+fn waits_for(reason: WaitReason) -> impl Fn(RunState) -> bool {
+    move |state| state == RunState::Waiting { reason }
+}
+
+#[rstest]
+#[case::locked(KeyringState::Locked)]
+#[case::absent(KeyringState::Absent)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_keyring_makes_a_run_wait_and_opening_it_lets_it_go() {
+async fn a_keyring_that_cannot_be_read_makes_a_run_wait_and_opening_it_lets_it_go(
+    #[case] state: KeyringState,
+) {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let draft = nightly(&test, &cluster, one("postgres")).await;
-    test.secrets.set_state(KeyringState::Locked);
+    test.secrets.set_state(state);
     next_morning(&test, &draft).await;
-    let waiting = loop {
-        if let Some(run) = scheduled_runs(&test).await.pop() {
-            break test
-                .until(&run.id, |state| {
-                    state
-                        == RunState::Waiting {
-                            reason: WaitReason::Keyring,
-                        }
-                })
-                .await;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let waiting = first_scheduled(&test, waits_for(WaitReason::Keyring)).await;
     let overview = test.engine.overview().await.unwrap();
     assert!(
         overview.needs.iter().any(|need| need.kind == NeedKind::Keyring),
         "{:?}",
         overview.needs
     );
+    // A dialog opens a locked one; one that is absent comes by itself.
+    if state == KeyringState::Absent {
+        test.secrets.set_state(KeyringState::Open);
+    }
+    let mut events = test.engine.events();
     test.engine.unlock_keyring().await.unwrap();
+    let told = async { while !matches!(events.recv().await.unwrap(), Event::Settings) {} };
+    tokio::time::timeout(Duration::from_secs(5), told)
+        .await
+        .expect("pages that show the keyring's state are told");
     assert_eq!(test.ended(&waiting.id).await.state, RunState::Succeeded);
+}
+
+#[rstest]
+#[case::locked(KeyringState::Locked, FailureCode::KeyringLocked)]
+#[case::absent(KeyringState::Absent, FailureCode::KeyringAbsent)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_password_cannot_be_kept_is_not_added(
+    #[case] state: KeyringState,
+    #[case] code: FailureCode,
+) {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    test.secrets.set_state(state);
+    let form = ConnectionInput::Form {
+        connection: cluster.connection("postgres"),
+        password: Some(cluster.password()),
+    };
+    let failure = test
+        .engine
+        .add_server(form, "shop", Environment::Production)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, code, "{failure:?}");
+    assert!(failure.hint.is_some());
+    assert!(test.engine.list_servers().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_backups_work_at_once_and_the_third_waits_for_its_turn() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let mut holders = Vec::new();
+    for name in ["a", "b", "c"] {
+        cluster.create_database(name).await.unwrap();
+        holders.push(hold_a_table(&cluster, name).await);
+    }
+    let except = vec!["postgres".to_owned()];
+    let draft = nightly(&test, &cluster, Scope::AllDatabases { except }).await;
+    next_morning(&test, &draft).await;
+    let states = async || -> (usize, usize) {
+        let runs = scheduled_runs(&test).await;
+        let count = |wish: &dyn Fn(RunState) -> bool| runs.iter().filter(|run| wish(run.state)).count();
+        (
+            count(&|state| matches!(state, RunState::Running { .. })),
+            count(&waits_for(WaitReason::Slot)),
+        )
+    };
+    for _ in 0..200 {
+        if states().await == (2, 1) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(states().await, (2, 1), "{:?}", scheduled_runs(&test).await);
+    drop(holders);
+    let runs = wait_for_runs(&test, 3).await;
+    assert!(
+        runs.iter().all(|run| run.state == RunState::Succeeded),
+        "{runs:?}"
+    );
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_is_told_where_the_settings_say_so(#[values(true, false)] told: bool) {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let settings = Settings {
+        notify_success: told,
+        ..test.engine.settings().await
+    };
+    test.engine.save_settings(settings).await.unwrap();
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    next_morning(&test, &draft).await;
+    assert_eq!(wait_for_runs(&test, 1).await[0].state, RunState::Succeeded);
+    test.engine.shutdown(Duration::from_secs(10)).await;
+    let expected: &[&str] = if told { &["postgres is backed up"] } else { &[] };
+    assert_eq!(test.caught.titles(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -243,19 +250,7 @@ async fn a_server_that_is_away_is_tried_again_after_a_minute() {
     let draft = nightly(&test, &cluster, one("postgres")).await;
     cluster.stop().await.unwrap();
     next_morning(&test, &draft).await;
-    let run = loop {
-        if let Some(run) = scheduled_runs(&test).await.pop() {
-            break test
-                .until(&run.id, |state| {
-                    state
-                        == RunState::Waiting {
-                            reason: WaitReason::Retry,
-                        }
-                })
-                .await;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let run = first_scheduled(&test, waits_for(WaitReason::Retry)).await;
     assert_eq!(run.failure.as_ref().unwrap().code, FailureCode::ConnectionRefused);
     let pause = run.next_attempt_at.unwrap().duration_since(test.engine_now());
     assert!((50..=60).contains(&pause.as_secs()), "{pause}");
@@ -310,17 +305,9 @@ async fn a_password_that_is_rejected_fails_at_once_and_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_due_time_is_skipped_while_the_run_before_it_is_at_work() {
     let cluster = Cluster::start(17).await.unwrap();
-    cluster
-        .sql("postgres", "CREATE TABLE held (a int)")
-        .await
-        .unwrap();
     let test = TestEngine::start().await;
     let draft = nightly(&test, &cluster, one("postgres")).await;
-    let holder = cluster.client("postgres").await.unwrap();
-    holder
-        .batch_execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let _holder = hold_a_table(&cluster, "postgres").await;
     let database = test.engine.overview().await.unwrap().databases[0].id.clone();
     let held = test.engine.back_up_now(&database).await.unwrap().remove(0);
     test.until(&held, |state| matches!(state, RunState::Running { .. }))
@@ -348,26 +335,11 @@ async fn a_due_time_is_skipped_while_the_run_before_it_is_at_work() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_cut_short_by_quitting_is_made_once_more_at_the_next_start() {
     let cluster = Cluster::start(17).await.unwrap();
-    cluster
-        .sql("postgres", "CREATE TABLE held (a int)")
-        .await
-        .unwrap();
     let test = TestEngine::start().await;
     let draft = nightly(&test, &cluster, one("postgres")).await;
-    let holder = cluster.client("postgres").await.unwrap();
-    holder
-        .batch_execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let holder = hold_a_table(&cluster, "postgres").await;
     next_morning(&test, &draft).await;
-    let run = loop {
-        if let Some(run) = scheduled_runs(&test).await.pop() {
-            break test
-                .until(&run.id, |state| matches!(state, RunState::Running { .. }))
-                .await;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let run = first_scheduled(&test, |state| matches!(state, RunState::Running { .. })).await;
     test.engine.shutdown(Duration::from_secs(10)).await;
     assert_eq!(
         test.engine.run(&run.id).await.unwrap().state,
@@ -404,6 +376,22 @@ async fn a_folder_that_is_gone_fails_the_run_and_is_not_made_again() {
     let run = wait_for_runs(&test, 2).await.remove(0);
     assert_eq!(run.failure.unwrap().code, FailureCode::DestinationMissing);
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_engines_that_start_at_once_one_runs_the_schedule() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let (dir, clock) = (Arc::new(tempfile::tempdir().unwrap()), Arc::default());
+    let start = || TestEngine::start_in(Arc::clone(&dir), Arc::clone(&clock));
+    let (one_of_them, other) = tokio::join!(start(), start());
+    let owns = [&one_of_them, &other].map(|test| test.engine.owns_schedule());
+    assert_eq!(owns.iter().filter(|owns| **owns).count(), 1, "{owns:?}");
+    let owner = if owns[0] { &one_of_them } else { &other };
+    let draft = nightly(owner, &cluster, one("postgres")).await;
+    next_morning(owner, &draft).await;
+    let runs = wait_for_runs(owner, 1).await;
+    assert_eq!((runs.len(), runs[0].state), (1, RunState::Succeeded));
+    assert_eq!(other.engine.list_backups(None).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,11 +15,17 @@ use rustls_pki_types::{
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
-use x509_cert::der::asn1::{PrintableStringRef, Utf8StringRef};
 use x509_cert::der::oid::ObjectIdentifier;
 use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::spki::AlgorithmIdentifierOwned;
+
+mod names;
+#[cfg(test)]
+mod pem;
+
+pub(crate) use names::names_for_old_libpq;
+use names::names_host;
 
 /// What is trusted.
 #[derive(Debug)]
@@ -228,61 +234,6 @@ fn within_validity(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustl
     Ok(())
 }
 
-/// Whether the certificate names the host: by its subject alternative names, or, where it has none, by its common name
-/// (PostgreSQL manual, "Client Verification of Server Certificates").
-fn names_host(cert: &CertificateDer<'_>, server_name: &ServerName<'_>) -> Result<(), rustls::Error> {
-    let by_names = ParsedCertificate::try_from(cert)
-        .and_then(|parsed| rustls::client::verify_server_name(&parsed, server_name));
-    let Err(error) = by_names else {
-        return Ok(());
-    };
-    match common_name_without_alternatives(cert) {
-        Some(name) if name_matches(&name, &server_name.to_str()) => Ok(()),
-        _ => Err(error),
-    }
-}
-
-const SUBJECT_ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-
-fn common_name_without_alternatives(cert: &CertificateDer<'_>) -> Option<String> {
-    let certificate = Certificate::from_der(cert).ok()?.tbs_certificate;
-    let alternatives = certificate
-        .extensions
-        .iter()
-        .flatten()
-        .any(|extension| extension.extn_id == SUBJECT_ALTERNATIVE_NAME);
-    if alternatives {
-        return None;
-    }
-    let attribute = certificate
-        .subject
-        .0
-        .iter()
-        .flat_map(|part| part.0.iter())
-        .find(|attribute| attribute.oid == COMMON_NAME)?;
-    let value = &attribute.value;
-    if let Ok(text) = value.decode_as::<Utf8StringRef<'_>>() {
-        return Some(text.as_str().to_owned());
-    }
-    value
-        .decode_as::<PrintableStringRef<'_>>()
-        .ok()
-        .map(|text| text.as_str().to_owned())
-}
-
-/// libpq's wildcard rule: a star stands for the whole first label and matches no dot.
-fn name_matches(pattern: &str, host: &str) -> bool {
-    let pattern = pattern.to_ascii_lowercase();
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    match pattern.strip_prefix("*.") {
-        Some(rest) => host
-            .split_once('.')
-            .is_some_and(|(label, tail)| !label.is_empty() && tail == rest && rest.contains('.')),
-        None => pattern == host,
-    }
-}
-
 /// The data that binds a SCRAM login to this TLS session (RFC 5929, `tls-server-end-point`): a hash of the server's
 /// certificate by the algorithm that signed it, SHA-256 where that was MD5 or SHA-1. None where no hash is defined.
 pub fn server_end_point(cert: &CertificateDer<'_>) -> Option<Vec<u8>> {
@@ -307,85 +258,8 @@ mod tests {
     use rstest::rstest;
     use rustls_pki_types::pem::PemObject as _;
 
+    use super::pem::*;
     use super::*;
-
-    #[rstest]
-    #[case("db.example.com", "db.example.com", true)]
-    #[case("DB.example.com", "db.EXAMPLE.com", true)]
-    #[case("db.example.com", "db.example.com.", true)]
-    #[case("*.example.com", "db.example.com", true)]
-    #[case("*.example.com", "a.db.example.com", false)]
-    #[case("*.example.com", "example.com", false)]
-    #[case("*.com", "example.com", false)]
-    #[case("*", "localhost", false)]
-    #[case("db.example.com", "other.example.com", false)]
-    fn a_common_name_matches_as_libpq_has_it(
-        #[case] pattern: &str,
-        #[case] host: &str,
-        #[case] expected: bool,
-    ) {
-        assert_eq!(name_matches(pattern, host), expected);
-    }
-
-    // Made with OpenSSL 3.0, P-256, valid from November 2026 for ten years.
-    /// An authority.
-    const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
-MIIBlDCCATugAwIBAgIUWe5DNXQA7wt5awNQMAHlzPHlaAUwCgYIKoZIzj0EAwIw
-IDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9yaXR5MB4XDTI2MTEyMzE5MTgx
-MVoXDTM2MTEyMDE5MTgxMVowIDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9y
-aXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEzK73Gcb2Q+FsbAQ3yd5ar0v1
-WExUNcbPcFlmP2GJ0rFgbGFsWzmkHGXuPiUMprTGOkLNXweW3Tw76xzNEvE2hqNT
-MFEwHQYDVR0OBBYEFEW/OsOOAJaefJFMdFICCc7zt7lOMB8GA1UdIwQYMBaAFEW/
-OsOOAJaefJFMdFICCc7zt7lOMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwID
-RwAwRAIgEUivc/2+e/PVxOawD9+0kG9Is+vKOd+WFcKkNyrchBoCIBRoAjvmHB6m
-s2+4jd5w/eATmRtrzzjBGQMCu1jodEeg
------END CERTIFICATE-----";
-    /// Another one of the same name.
-    const NAMESAKE: &str = "-----BEGIN CERTIFICATE-----
-MIIBljCCATugAwIBAgIUHpSpC7kDgbMWkfeGS0S+6rL81O8wCgYIKoZIzj0EAwIw
-IDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9yaXR5MB4XDTI2MTEyMzE5MTgx
-MVoXDTM2MTEyMDE5MTgxMVowIDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9y
-aXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEItgqTjT/k96ZzF8N38FWsIKm
-2te8tyKH5zV5PrWb3HdSq8ZF8GENxm6EuWBrj3kxtJjem4mX9Fuex5wr0Cfnm6NT
-MFEwHQYDVR0OBBYEFNGeqifsYUQGJ9aSbQC7xdRoelq4MB8GA1UdIwQYMBaAFNGe
-qifsYUQGJ9aSbQC7xdRoelq4MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwID
-SQAwRgIhAKrtVmEqC7hRsohxyOfavoKW07UoyiMtWY3fmw9FshwvAiEA0kpn0oEs
-BFMyteQi5V7j9AjxnhB2yyWD99tQg+DcSWA=
------END CERTIFICATE-----";
-    /// Of the authority, for db.example.com, X.509 version 1, by the recipe in PostgreSQL's manual.
-    const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
-MIIBNDCB2gIUI6l4OhcTSDfsvfKRFSOb61c3b5UwCgYIKoZIzj0EAwIwIDEeMBwG
-A1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9yaXR5MB4XDTI2MTEyMzE5MTgxMVoXDTM2
-MTEyMDE5MTgxMVowGTEXMBUGA1UEAwwOZGIuZXhhbXBsZS5jb20wWTATBgcqhkjO
-PQIBBggqhkjOPQMBBwNCAARb6hHpo3iWBXLd1Bgbw6XaM3ToDgLgjKlWQFQGwiwg
-ZZrmKM/Ec5X7hJdwnbhlfDgEjpMmDBvZ/k3XZ/Xlfb7QMAoGCCqGSM49BAMCA0kA
-MEYCIQDCTj4pQTA8pMUU/A1nTwZOCVze6CnvmA8uox3tDvOvBQIhAIOdpV30bkgF
-+Cfk7fFGa3/9ChdsNhfzQ3MxjcmSBio5
------END CERTIFICATE-----";
-    /// Self-signed for db.example.com by common name, marked as an authority.
-    const SELF_SIGNED: &str = "-----BEGIN CERTIFICATE-----
-MIIBhzCCAS2gAwIBAgIUWGOeT5ZFut1kx/+69JoPFwuwhkQwCgYIKoZIzj0EAwIw
-GTEXMBUGA1UEAwwOZGIuZXhhbXBsZS5jb20wHhcNMjYxMTIzMTkxODExWhcNMzYx
-MTIwMTkxODExWjAZMRcwFQYDVQQDDA5kYi5leGFtcGxlLmNvbTBZMBMGByqGSM49
-AgEGCCqGSM49AwEHA0IABFvqEemjeJYFct3UGBvDpdozdOgOAuCMqVZAVAbCLCBl
-muYoz8RzlfuEl3CduGV8OASOkyYMG9n+Tddn9eV9vtCjUzBRMB0GA1UdDgQWBBRI
-JS383E2lSPj5DxgjeRL9qLGNpDAfBgNVHSMEGDAWgBRIJS383E2lSPj5DxgjeRL9
-qLGNpDAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQDCZ10YZtIC
-TUqIiqqXEREK/DPc4Pmtr/M/Ffgybw0tZAIgbT4IfUep0k3/Edu3umkxAja4PGi8
-vEFc7u1mh7CoH/s=
------END CERTIFICATE-----";
-    /// Of the authority, common name db.example.com, alternative name other.example.com.
-    const ALTERNATIVE: &str = "-----BEGIN CERTIFICATE-----
-MIIBmzCCAUGgAwIBAgIUI6l4OhcTSDfsvfKRFSOb61c3b5YwCgYIKoZIzj0EAwIw
-IDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9yaXR5MB4XDTI2MTEyMzE5MTgx
-MVoXDTM2MTEyMDE5MTgxMVowGTEXMBUGA1UEAwwOZGIuZXhhbXBsZS5jb20wWTAT
-BgcqhkjOPQIBBggqhkjOPQMBBwNCAARb6hHpo3iWBXLd1Bgbw6XaM3ToDgLgjKlW
-QFQGwiwgZZrmKM/Ec5X7hJdwnbhlfDgEjpMmDBvZ/k3XZ/Xlfb7Qo2AwXjAcBgNV
-HREEFTATghFvdGhlci5leGFtcGxlLmNvbTAdBgNVHQ4EFgQUSCUt/NxNpUj4+Q8Y
-I3kS/aixjaQwHwYDVR0jBBgwFoAURb86w44Alp58kUx0UgIJzvO3uU4wCgYIKoZI
-zj0EAwIDSAAwRQIhAMyWRbA2ZBjbF3HJbNo5KVSywgKJ23jDZGUpJAbJ+wjpAiBG
-LyW5QbSyN30T9Wl8mqPjj2FvF/vsZAWjy2qbBzrNpg==
------END CERTIFICATE-----";
 
     /// January 2030.
     const NOW: u64 = 1_893_456_000;

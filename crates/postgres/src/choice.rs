@@ -1,82 +1,271 @@
 //! Some tables of an archive: which of its entries make them whole.
 //!
 //! A table is more than its `TABLE` entry: rows, indexes, constraints, defaults, sequences, triggers, policies, comments
-//! and privileges are entries of their own, tied to it by dependencies. No server is asked here.
+//! and privileges are entries of their own, tied to it by dependencies. What it stands on (types, functions, extensions, its
+//! schema) comes along where the database is made for the restore; elsewhere it is taken to be there. No server is asked here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use howdah_domain::{FailureCode, TableName};
+use howdah_archive::Index;
+use howdah_domain::{Failure, FailureCode, TableName};
 
 use crate::Error;
 use crate::contents::{Contents, Item};
 
-/// The numbers of the entries that belong to `tables`, in the archive's order. What could not go along (a foreign key to
-/// a table that was not chosen) is told in `warnings`.
+/// The entries of some tables.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Part {
+    /// Their numbers, in the archive's order.
+    pub entries: Vec<i32>,
+    /// The sequences whose values are among them.
+    pub sequences: BTreeSet<TableName>,
+    ids: HashSet<i32>,
+}
+
+impl Part {
+    /// Whether an entry is in it.
+    pub fn has(&self, dump_id: i32) -> bool {
+        self.ids.contains(&dump_id)
+    }
+
+    /// What an index tells of this part's rows and sequences, for a comparison. It has no frames.
+    pub fn index(&self, whole: &Index) -> Index {
+        Index {
+            entries: whole
+                .entries
+                .iter()
+                .filter(|entry| self.has(entry.dump_id))
+                .cloned()
+                .collect(),
+            sequences: whole
+                .sequences
+                .iter()
+                .filter(|sequence| {
+                    self.sequences.contains(&TableName {
+                        schema: sequence.schema.clone(),
+                        name: sequence.name.clone(),
+                    })
+                })
+                .cloned()
+                .collect(),
+            settings: whole.settings.clone(),
+            ..Index::default()
+        }
+    }
+}
+
+/// The entries that make `tables` whole; with `foundations`, also those that they stand on. What could not go along (a foreign
+/// key to a table that was not chosen) is told in `warnings`.
 ///
 /// # Errors
 /// [`FailureCode::NotFound`] naming a table that the archive does not hold.
-pub fn entries_of(
+pub fn part_of(
     contents: &Contents,
     tables: &[TableName],
+    foundations: bool,
     warnings: &mut Vec<String>,
-) -> Result<Vec<i32>, Error> {
+) -> Result<Part, Error> {
     let items = &contents.items;
-    let by_id: HashMap<i32, &Item> = items.iter().map(|item| (item.dump_id, item)).collect();
-    let mut chosen: HashSet<i32> = HashSet::new();
+    let mut own: HashSet<i32> = HashSet::new();
     for table in tables {
         let found = items.iter().find(|item| {
             is_relation(&item.kind) && item.tag == table.name && item.schema.as_deref() == Some(&table.schema)
         });
         let Some(found) = found else {
-            return Err(Error::new(
+            return Err(Failure::new(
                 FailureCode::NotFound,
                 format!(
                     "There is no table {}.{} in this backup.",
                     table.schema, table.name
                 ),
-            ));
+            )
+            .hint(
+                "`howdah show BACKUP` lists its tables. Names are exact: quote those with capitals or dots.",
+            )
+            .into());
         };
-        chosen.insert(found.dump_id);
+        own.insert(found.dump_id);
     }
-    with_partitions(items, &mut chosen);
-    with_sequences(items, &by_id, &mut chosen);
-    // What belongs to something chosen, and what belongs to that (the comment on an index).
-    let mut left_out = HashSet::new();
-    loop {
-        let before = chosen.len();
-        for item in items {
-            if chosen.contains(&item.dump_id) || !belongs_to_a_table(&item.kind) {
-                continue;
-            }
-            if !item.dependencies.iter().any(|id| chosen.contains(id)) {
-                continue;
-            }
-            let needs_another = item.dependencies.iter().any(|id| {
-                !chosen.contains(id) && by_id.get(id).is_some_and(|needed| needs_choosing(&needed.kind))
-            });
-            if needs_another {
-                left_out.insert(item.dump_id);
-            } else {
-                chosen.insert(item.dump_id);
-            }
-        }
-        if chosen.len() == before {
-            break;
-        }
-    }
+    let mut choice = Choice {
+        by_id: items.iter().map(|item| (item.dump_id, item)).collect(),
+        items,
+        own,
+        brought: HashSet::new(),
+        foundations,
+    };
+    choice.take_partitions();
+    choice.take_owned_sequences();
+    choice.take_foundations();
+    let left_out = choice.take_what_belongs();
     for item in items {
-        if left_out.contains(&item.dump_id) && !chosen.contains(&item.dump_id) {
+        if left_out.contains(&item.dump_id) && !choice.has(item.dump_id) {
             warnings.push(format!(
                 "{} was left out: it needs something that was not chosen.",
                 item.label()
             ));
         }
     }
-    Ok(items
-        .iter()
-        .map(|item| item.dump_id)
-        .filter(|id| chosen.contains(id))
-        .collect())
+    warnings.extend(choice.without_rows());
+    let chosen = |item: &&Item| choice.has(item.dump_id);
+    Ok(Part {
+        entries: items.iter().filter(chosen).map(|item| item.dump_id).collect(),
+        sequences: items
+            .iter()
+            .filter(chosen)
+            .filter(|item| item.kind == "SEQUENCE SET")
+            .map(Item::table_name)
+            .collect(),
+        ids: choice.own.union(&choice.brought).copied().collect(),
+    })
+}
+
+/// What is chosen so far.
+struct Choice<'a> {
+    items: &'a [Item],
+    by_id: HashMap<i32, &'a Item>,
+    /// The tables and all that is theirs.
+    own: HashSet<i32>,
+    /// What they stand on.
+    brought: HashSet<i32>,
+    foundations: bool,
+}
+
+impl Choice<'_> {
+    fn has(&self, id: i32) -> bool {
+        self.own.contains(&id) || self.brought.contains(&id)
+    }
+
+    /// Partitions go with their table: `TABLE ATTACH` depends on both, the parent's number first or last. In an archive of
+    /// pg_dump 13 the partition's own definition attaches it.
+    fn take_partitions(&mut self) {
+        loop {
+            let before = self.own.len();
+            for partition in self.items.iter().filter(|item| item.attaches) {
+                if partition.dependencies.iter().any(|id| self.own.contains(id)) {
+                    self.own.insert(partition.dump_id);
+                }
+            }
+            for attach in self.items.iter().filter(|item| item.kind == "TABLE ATTACH") {
+                // Its tag is the partition's name; the other table it depends on is the parent.
+                let partition = self.items.iter().find(|item| {
+                    attach.dependencies.contains(&item.dump_id)
+                        && item.tag == attach.tag
+                        && item.schema == attach.schema
+                        && is_relation(&item.kind)
+                });
+                let Some(partition) = partition else { continue };
+                let parent_chosen = attach
+                    .dependencies
+                    .iter()
+                    .any(|id| *id != partition.dump_id && self.own.contains(id));
+                if parent_chosen {
+                    self.own.insert(partition.dump_id);
+                }
+            }
+            if self.own.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Sequences owned by a chosen table (serial and identity columns) go with it.
+    fn take_owned_sequences(&mut self) {
+        let owned: Vec<i32> = self
+            .items
+            .iter()
+            .filter(|item| item.kind == "SEQUENCE OWNED BY" || item.kind == "SEQUENCE")
+            .filter(|item| item.dependencies.iter().any(|id| self.own.contains(id)))
+            .flat_map(|item| item.dependencies.iter().copied().chain([item.dump_id]))
+            .filter(|id| self.by_id.get(id).is_some_and(|item| item.kind == "SEQUENCE"))
+            .collect();
+        self.own.extend(owned);
+    }
+
+    /// What the tables themselves stand on. A table that stands on another one (it inherits from it) is refused by the server
+    /// where that one is not there, by name.
+    fn take_foundations(&mut self) {
+        let needed: Vec<i32> = self
+            .own
+            .iter()
+            .filter_map(|id| self.by_id.get(id))
+            .flat_map(|item| item.dependencies.iter().copied())
+            .collect();
+        for id in needed {
+            let mut with = HashSet::new();
+            if self.can_come(id, &mut with) {
+                self.brought.extend(with);
+            }
+        }
+    }
+
+    /// Whether an entry that another one depends on is there, or can come along; then `with` holds what has to.
+    fn can_come(&self, id: i32, with: &mut HashSet<i32>) -> bool {
+        if self.has(id) || with.contains(&id) {
+            return true;
+        }
+        let Some(item) = self.by_id.get(&id) else {
+            return true;
+        };
+        if !self.foundations {
+            return !needs_choosing(&item.kind);
+        }
+        // A sequence that stands alone is a foundation like a type.
+        if needs_choosing(&item.kind) && item.kind != "SEQUENCE" {
+            return false;
+        }
+        if item.is_of_database() {
+            return true;
+        }
+        with.insert(id);
+        item.dependencies.iter().all(|id| self.can_come(*id, with))
+    }
+
+    /// What belongs to something chosen, and what belongs to that (the comment on an index). Answers what has to stay out.
+    fn take_what_belongs(&mut self) -> HashSet<i32> {
+        let mut left_out = HashSet::new();
+        loop {
+            let before = self.own.len() + self.brought.len();
+            for item in self.items {
+                if self.has(item.dump_id) || !belongs_to_a_table(&item.kind) {
+                    continue;
+                }
+                let depends_on = |set: &HashSet<i32>| item.dependencies.iter().any(|id| set.contains(id));
+                let is_own = depends_on(&self.own);
+                // A function that came along brings its comment, not the triggers of other tables.
+                let beside = depends_on(&self.brought) && belongs_to_anything(&item.kind);
+                if !(is_own || beside) {
+                    continue;
+                }
+                let mut with = HashSet::new();
+                if item.dependencies.iter().all(|id| self.can_come(*id, &mut with)) {
+                    self.brought.extend(with);
+                    let set = if is_own { &mut self.own } else { &mut self.brought };
+                    set.insert(item.dump_id);
+                } else if is_own {
+                    left_out.insert(item.dump_id);
+                }
+            }
+            if self.own.len() + self.brought.len() == before {
+                return left_out;
+            }
+        }
+    }
+
+    /// Tables that come back empty because the backup was told to leave their rows out.
+    fn without_rows(&self) -> Vec<String> {
+        let filled: HashSet<i32> = self
+            .items
+            .iter()
+            .filter(|item| item.attaches || matches!(item.kind.as_str(), "TABLE DATA" | "TABLE ATTACH"))
+            .flat_map(|item| item.dependencies.iter().copied())
+            .collect();
+        self.items
+            .iter()
+            .filter(|item| item.kind == "TABLE" && self.own.contains(&item.dump_id))
+            .filter(|item| !filled.contains(&item.dump_id))
+            .map(|item| format!("{} is empty: the backup holds no rows of it.", item.label()))
+            .collect()
+    }
 }
 
 fn is_relation(kind: &str) -> bool {
@@ -118,43 +307,12 @@ fn belongs_to_a_table(kind: &str) -> bool {
     )
 }
 
-/// Partitions go with their table: `TABLE ATTACH` depends on both, the parent's number first or last.
-fn with_partitions(items: &[Item], chosen: &mut HashSet<i32>) {
-    loop {
-        let before = chosen.len();
-        for attach in items.iter().filter(|item| item.kind == "TABLE ATTACH") {
-            // Its tag is the partition's name; the other table it depends on is the parent.
-            let partition = items.iter().find(|item| {
-                attach.dependencies.contains(&item.dump_id)
-                    && item.tag == attach.tag
-                    && item.schema == attach.schema
-                    && is_relation(&item.kind)
-            });
-            let Some(partition) = partition else { continue };
-            let parent_chosen = attach
-                .dependencies
-                .iter()
-                .any(|id| *id != partition.dump_id && chosen.contains(id));
-            if parent_chosen {
-                chosen.insert(partition.dump_id);
-            }
-        }
-        if chosen.len() == before {
-            return;
-        }
-    }
-}
-
-/// Sequences owned by a chosen table (serial and identity columns) go with it.
-fn with_sequences(items: &[Item], by_id: &HashMap<i32, &Item>, chosen: &mut HashSet<i32>) {
-    let owned: Vec<i32> = items
-        .iter()
-        .filter(|item| item.kind == "SEQUENCE OWNED BY" || item.kind == "SEQUENCE")
-        .filter(|item| item.dependencies.iter().any(|id| chosen.contains(id)))
-        .flat_map(|item| item.dependencies.iter().copied().chain([item.dump_id]))
-        .filter(|id| by_id.get(id).is_some_and(|item| item.kind == "SEQUENCE"))
-        .collect();
-    chosen.extend(owned);
+/// What may belong to an entry of any kind.
+fn belongs_to_anything(kind: &str) -> bool {
+    matches!(
+        kind,
+        "ACL" | "COMMENT" | "SECURITY LABEL" | "SEQUENCE SET" | "CHECK CONSTRAINT"
+    )
 }
 
 #[cfg(test)]
@@ -174,13 +332,14 @@ mod tests {
             dependencies: dependencies.to_vec(),
             definition: Vec::new(),
             copy_statement: None,
+            attaches: false,
         }
     }
 
     fn contents() -> Contents {
         Contents {
             items: vec![
-                item(1, "TABLE", "orders", &[]),
+                item(1, "TABLE", "orders", &[18]),
                 item(2, "TABLE", "customers", &[]),
                 item(3, "SEQUENCE", "orders_id_seq", &[]),
                 item(4, "SEQUENCE OWNED BY", "orders_id_seq", &[3, 1]),
@@ -196,6 +355,12 @@ mod tests {
                 item(14, "TABLE", "log_1", &[]),
                 item(15, "TABLE ATTACH", "log_1", &[14, 13]),
                 item(16, "TABLE DATA", "log_1", &[14]),
+                item(17, "SCHEMA", "types", &[]),
+                item(18, "TYPE", "colour", &[17]),
+                item(19, "COMMENT", "TYPE colour", &[18]),
+                item(20, "FUNCTION", "touch()", &[]),
+                item(21, "TRIGGER", "orders touch", &[1, 20]),
+                item(22, "TRIGGER", "customers touch", &[2, 20]),
             ],
             ..Contents::default()
         }
@@ -208,31 +373,115 @@ mod tests {
         }
     }
 
+    /// What is chosen, and what is told.
+    fn chosen(tables: &[&str], foundations: bool) -> (Part, Vec<String>) {
+        let tables: Vec<TableName> = tables.iter().map(|name| table(name)).collect();
+        let mut warnings = Vec::new();
+        let part = part_of(&contents(), &tables, foundations, &mut warnings).unwrap();
+        (part, warnings)
+    }
+
     #[test]
     fn a_table_brings_its_own_and_leaves_a_foreign_key_to_another_behind() {
-        let mut warnings = Vec::new();
-        let ids = entries_of(&contents(), &[table("orders")], &mut warnings).unwrap();
-        assert_eq!(ids, [1, 3, 4, 5, 6, 8, 9, 12]);
+        let (part, warnings) = chosen(&["orders"], false);
+        assert_eq!(part.entries, [1, 3, 4, 5, 6, 8, 9, 12, 21]);
+        assert_eq!(part.sequences, BTreeSet::from([table("orders_id_seq")]));
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert!(warnings[0].contains("orders_customer_fkey"));
     }
 
     #[test]
     fn a_foreign_key_comes_along_when_both_of_its_tables_do() {
-        let mut warnings = Vec::new();
-        let ids = entries_of(&contents(), &[table("orders"), table("customers")], &mut warnings).unwrap();
-        assert!(ids.contains(&11) && warnings.is_empty(), "{ids:?} {warnings:?}");
+        let (part, warnings) = chosen(&["orders", "customers"], false);
+        assert!(part.has(11) && warnings.is_empty(), "{part:?} {warnings:?}");
     }
 
     #[test]
     fn a_partitioned_table_brings_its_partitions() {
-        let ids = entries_of(&contents(), &[table("log")], &mut Vec::new()).unwrap();
-        assert_eq!(ids, [13, 14, 15, 16]);
+        assert_eq!(chosen(&["log"], false).0.entries, [13, 14, 15, 16]);
+    }
+
+    #[test]
+    fn a_partition_that_its_own_definition_attaches_comes_along() {
+        let mut contents = contents();
+        contents.items.retain(|item| item.dump_id != 15);
+        let partition = contents.items.iter_mut().find(|item| item.dump_id == 14).unwrap();
+        (partition.attaches, partition.dependencies) = (true, vec![13]);
+        let mut warnings = Vec::new();
+        let part = part_of(&contents, &[table("log")], false, &mut warnings).unwrap();
+        assert_eq!(part.entries, [13, 14, 16]);
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_new_database_gets_what_a_table_stands_on_and_nothing_of_other_tables() {
+        let (part, warnings) = chosen(&["orders"], true);
+        // The type, its schema and its comment; the trigger's function, and not the trigger that others have of it.
+        assert_eq!(part.entries, [1, 3, 4, 5, 6, 8, 9, 12, 17, 18, 19, 20, 21]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    }
+
+    #[test]
+    fn what_stands_on_another_table_stays_out_with_what_needs_it() {
+        let mut contents = contents();
+        // The trigger's function takes a customer.
+        contents.items[19].dependencies = vec![2];
+        let mut warnings = Vec::new();
+        let part = part_of(&contents, &[table("orders")], true, &mut warnings).unwrap();
+        assert!(!part.has(20) && !part.has(21), "{part:?}");
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.contains("TRIGGER public.orders touch")),
+            "{warnings:?}"
+        );
+    }
+
+    #[test]
+    fn a_table_whose_rows_were_left_out_of_the_backup_is_told() {
+        let mut contents = contents();
+        contents.items.retain(|item| item.dump_id != 6);
+        let mut warnings = Vec::new();
+        part_of(&contents, &[table("orders"), table("log")], false, &mut warnings).unwrap();
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.starts_with("TABLE public.orders is empty")),
+            "{warnings:?}"
+        );
+        assert!(
+            !warnings.iter().any(|warning| warning.contains("log")),
+            "{warnings:?}"
+        );
     }
 
     #[test]
     fn a_table_that_is_not_there_is_named() {
-        let error = entries_of(&contents(), &[table("oders")], &mut Vec::new()).unwrap_err();
+        let error = part_of(&contents(), &[table("oders")], false, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.code(), FailureCode::NotFound);
         assert!(error.to_failure().message.contains("public.oders"));
+    }
+
+    #[test]
+    fn a_part_has_the_index_of_its_own_rows_and_sequences() {
+        let entry = |dump_id| howdah_archive::Entry {
+            dump_id,
+            kind: howdah_archive::Entry::TABLE_DATA.to_owned(),
+            schema: "public".to_owned(),
+            name: "any".to_owned(),
+            columns: Vec::new(),
+            copied_into: None,
+            raw_offset: 0,
+            raw_len: 0,
+            data_len: 0,
+            rows: 0,
+            fingerprint: howdah_archive::Fingerprint::EMPTY,
+        };
+        let whole = Index {
+            entries: vec![entry(6), entry(7)],
+            ..Index::default()
+        };
+        let index = chosen(&["orders"], false).0.index(&whole);
+        assert_eq!(index.entries, [entry(6)]);
     }
 }

@@ -173,6 +173,7 @@ const TEXTS: &[(&str, FailureCode)] = &[
     ("certificate verify failed", FailureCode::TlsUntrusted),
     ("does not match host name", FailureCode::TlsUntrusted),
     ("root certificate file", FailureCode::TlsUntrusted),
+    ("private key file", FailureCode::InvalidConnection),
     ("invalid response to ssl negotiation", FailureCode::NotPostgres),
     ("invalid response to gssapi negotiation", FailureCode::NotPostgres),
     (
@@ -240,6 +241,10 @@ pub fn classify_libpq(text: &str) -> Option<FailureCode> {
         if fatal_of(&lower, "database \"") {
             return Some(FailureCode::DatabaseNotFound);
         }
+    }
+    // All that pg_dumpall says where its first connection fails (13 to 18): it keeps libpq's reason to itself.
+    if lower.contains("could not connect to database") {
+        return Some(FailureCode::ConnectionLost);
     }
     None
 }
@@ -398,6 +403,22 @@ mod tests {
     #[case(
         "pg_dump: error: no matching tables were found for pattern \"x\"",
         FailureCode::NotFound
+    )]
+    #[case(
+        "pg_dumpall: error: could not connect to database \"dbname='shop' keepalives=1\"",
+        FailureCode::ConnectionLost
+    )]
+    #[case(
+        "pg_dumpall: error: could not connect to databases \"postgres\" or \"template1\"\nPlease specify an alternative database.",
+        FailureCode::ConnectionLost
+    )]
+    #[case(
+        "pg_dumpall: error: could not connect to database \"shop\": FATAL:  database \"shop\" does not exist",
+        FailureCode::DatabaseNotFound
+    )]
+    #[case(
+        "private key file \"/k.pem\" has group or world access; permissions should be u=rw (0600) or less",
+        FailureCode::InvalidConnection
     )]
     fn what_client_programs_say_has_a_code(#[case] text: &str, #[case] expected: FailureCode) {
         assert_eq!(classify_libpq(text), Some(expected));

@@ -22,7 +22,7 @@ use tokio_postgres::tls::TlsConnect;
 use tokio_postgres::{Client, Config};
 use tokio_util::sync::CancellationToken;
 
-use crate::tls::{self, TlsState};
+use crate::tls::{self, TlsState, Verified};
 use crate::wire::Wire;
 use crate::{Error, certificate, classify, words};
 
@@ -393,6 +393,11 @@ async fn secure(connection: &Connection, wire: Wire) -> Result<(Wire, TlsState),
         }),
         verified: tls::verified_by(&connection.tls),
         socket: false,
+        names: session
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .filter(|_| tls::verified_by(&connection.tls) == Verified::AuthorityAndName)
+            .and_then(|certificate| certificate::names_for_old_libpq(certificate, &connection.host)),
     };
     let binding = session
         .peer_certificates()

@@ -48,6 +48,9 @@ pub struct Item {
     pub definition: Vec<u8>,
     /// The statement that loads its data.
     pub copy_statement: Option<Vec<u8>>,
+    /// Whether its definition also makes it a partition of a table that it depends on. So pg_dump 13 has it; later ones have
+    /// an entry `TABLE ATTACH` for that.
+    pub attaches: bool,
 }
 
 impl Item {
@@ -147,12 +150,10 @@ impl Contents {
     pub fn item(&self, dump_id: i32) -> Option<&Item> {
         self.items.iter().find(|item| item.dump_id == dump_id)
     }
-
-    /// How many tables have rows to restore.
-    pub fn tables(&self) -> usize {
-        self.items.iter().filter(|item| item.kind == "TABLE DATA").count()
-    }
 }
+
+/// What makes a table a partition, in a definition of pg_dump's.
+const ATTACH: &[u8] = b" ATTACH PARTITION ";
 
 #[derive(Default)]
 struct Gathered {
@@ -183,6 +184,11 @@ impl Sink for Gathered {
             dependencies: entry.dependencies.clone(),
             definition: Vec::new(),
             copy_statement: entry.copy_statement.map(<[u8]>::to_vec),
+            attaches: entry.kind.ends_with(b"TABLE")
+                && entry
+                    .definition
+                    .windows(ATTACH.len())
+                    .any(|window| window == ATTACH),
         };
         if item.is_of_database() || matches!(item.kind.as_str(), "ENCODING" | "SCHEMA") {
             item.definition = entry.definition.to_vec();
@@ -240,6 +246,7 @@ mod tests {
             dependencies: Vec::new(),
             definition: Vec::new(),
             copy_statement: None,
+            attaches: false,
         };
         assert!(item("ACL", "DATABASE shop").is_of_database());
         assert!(item("DATABASE PROPERTIES", "shop").is_of_database());

@@ -169,6 +169,22 @@ mod tests {
         assert!(!conninfo(&connection(TlsMode::Prefer, None)).contains("hunter2"));
     }
 
+    #[test]
+    fn a_dead_connection_is_noticed_by_keepalives_and_the_server_sees_who_connects() {
+        let tcp = connection(TlsMode::Prefer, None);
+        assert_eq!(
+            conninfo(&tcp),
+            "dbname='shop' keepalives=1 keepalives_idle=30 keepalives_interval=10 keepalives_count=6"
+        );
+        let variables = libpq_environment(&tcp, None, 16);
+        assert_eq!(value(&variables, "PGAPPNAME").as_deref(), Some("howdah"));
+        let socket = Connection {
+            host: "/run/postgresql".to_owned(),
+            ..tcp
+        };
+        assert_eq!(conninfo(&socket), "dbname='shop'");
+    }
+
     #[rstest]
     #[case(TlsMode::Require, None, NO_FILE)]
     #[case(TlsMode::Prefer, None, NO_FILE)]

@@ -52,18 +52,14 @@ impl Restore {
             let whole = RawRange::new(source, index, 0, index.raw_len());
             return self.stream(whole, on_line, on_progress, cancel).await;
         };
-        let mut prepared = self.prepare(&contents, cancel).await?;
-        let chosen = self.chosen(&contents, &mut prepared.warnings)?;
-        let wanted = |dump_id: i32| chosen.as_ref().is_none_or(|chosen| chosen.contains(&dump_id));
+        let prepared = self.prepare(&contents, cancel).await?;
+        let wanted = |dump_id: i32| prepared.wants(dump_id);
         let progress = Progress::new(copies.keys().filter(|id| wanted(**id)).count(), on_progress);
         let on_line: SharedOnLine = Arc::new(Mutex::new(on_line));
         let mut errors = Errors::default();
 
         progress.step(Step::PreData);
-        let list = chosen
-            .as_ref()
-            .map(|chosen| list_file(chosen.iter().copied()))
-            .transpose()?;
+        let list = prepared.list()?;
         let with_list = |mut arguments: Vec<String>| {
             if let Some(list) = &list {
                 arguments.push(format!("--use-list={}", list.path().display()));
@@ -110,7 +106,7 @@ impl Restore {
 
         progress.step(Step::Finish);
         errors.take(self.finish(&prepared, cancel).await?);
-        errors.into_result(&self.target.database, prepared.warnings)
+        errors.into_result(&self.target.database, prepared)
     }
 
     /// The archive's header and table of contents, as bytes and as what they say.
@@ -128,14 +124,6 @@ impl Restore {
             Ok((bytes, contents))
         });
         joined(front.await)?
-    }
-
-    /// The entries of the chosen tables; none where everything is wanted.
-    fn chosen(&self, contents: &Contents, warnings: &mut Vec<String>) -> Result<Option<Vec<i32>>, Error> {
-        if self.options.tables.is_empty() {
-            return Ok(None);
-        }
-        crate::choice::entries_of(contents, &self.options.tables, warnings).map(Some)
     }
 
     /// Large objects and sequences' values: everything of the data section but tables' rows.

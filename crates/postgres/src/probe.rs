@@ -10,9 +10,10 @@ use howdah_domain::{
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::{APPLICATION_NAME, Session, Stage, connect_in_stages};
+use crate::programs::Programs;
 use crate::rights::{self, Query, Rights};
 use crate::scope::{CTES, Scope};
-use crate::tls::{TlsState, Verified};
+use crate::tls::{self, TlsState, Verified};
 use crate::{Error, databases, outside, pooler, role_sql};
 
 /// The longest a test takes.
@@ -27,6 +28,8 @@ pub struct Request<'a> {
     pub password: Option<&'a Secret>,
     /// What of the database a backup would take.
     pub selection: &'a Selection,
+    /// The programs that a backup would be taken with.
+    pub programs: &'a Programs,
 }
 
 /// Tests a connection. Each line of the checklist is told to `on_step` when it begins ([`TestState::Running`]) and when it
@@ -191,10 +194,9 @@ impl Checklist<'_> {
         }
         match self.product(&session, cancel).await {
             Ok(product) if product.starts_with("PostgreSQL") || product.starts_with("EnterpriseDB") => {
-                self.tell(
-                    TestStep::new(TestStepId::Version, TestState::Passed)
-                        .finding(format!("PostgreSQL {version}")),
-                );
+                if !self.tell_programs(request, &session) {
+                    return;
+                }
             }
             Ok(product) => {
                 let name = product
@@ -251,6 +253,31 @@ impl Checklist<'_> {
             Err(error) => self.unknown(TestStepId::Globals, &error),
         }
         // The transaction ends with the session.
+    }
+
+    /// Whether there are programs for this server, and whether they accept the way to it as Howdah itself did.
+    fn tell_programs(&mut self, request: &Request<'_>, session: &Session) -> bool {
+        let version = &session.server_version;
+        let client = match request.programs.client_for(version.major) {
+            Ok(client) => client,
+            Err(error) => {
+                self.fail(TestStepId::Version, error.to_failure());
+                return false;
+            }
+        };
+        if let Some(failure) = tls::refused_by_client(request.connection, &session.tls, client.major) {
+            self.fail(TestStepId::Tls, failure);
+        }
+        let finding = if client.newer_than_server {
+            format!(
+                "PostgreSQL {version}, to be dumped with pg_dump {}",
+                client.version
+            )
+        } else {
+            format!("PostgreSQL {version}")
+        };
+        self.tell(TestStep::new(TestStepId::Version, TestState::Passed).finding(finding));
+        true
     }
 
     async fn product(&self, session: &Session, cancel: &CancellationToken) -> Result<String, Error> {

@@ -3,21 +3,28 @@
 //! The archive comes as a stream, from its beginning to its end. Where it comes from is not known here; restoring with
 //! several connections at once is `parallel.rs`, creating the database `database.rs`.
 
+use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
+use howdah_archive::Entry;
 use howdah_domain::{Connection, Failure, FailureCode, Secret, TableName};
 use tokio_util::sync::CancellationToken;
 
+use crate::choice::{self, Part};
 use crate::connect::{APPLICATION_NAME, Session, connect};
-use crate::contents::{self, Contents, Opened};
+use crate::contents::{self, Contents, Item, Opened};
 use crate::database::{self, Definition};
 use crate::programs::Client;
 use crate::running::{self, Ended, OnLine, Running};
 use crate::verdict::{RestoreError, restore_errors, restore_failure, verdict};
 use crate::{Error, quote};
+
+mod progress;
+
+pub(crate) use progress::Progress;
+pub use progress::{OnProgress, RestoreProgress, Step};
 
 /// How long a connection of our own may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,7 +53,8 @@ pub struct Options {
     pub owners: bool,
     /// Keep tablespaces. Those that the target lacks are errors then.
     pub tablespaces: bool,
-    /// Only these tables: their definition, rows, indexes, constraints and triggers. Empty means everything.
+    /// Only these tables: their definition, rows, indexes, constraints and triggers; with `create`, also the types, functions
+    /// and extensions that they stand on. Empty means everything.
     pub tables: Vec<TableName>,
     /// Whether pg_restore tells of each step on stderr.
     pub verbose: bool,
@@ -65,44 +73,13 @@ impl Default for Options {
     }
 }
 
-/// What a restore is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Creating the database.
-    Create,
-    /// Types, tables, functions.
-    PreData,
-    /// Rows and large objects.
-    Data,
-    /// Indexes, constraints, triggers.
-    PostData,
-    /// Privileges and comment of the database.
-    Finish,
-}
-
-/// How far a restore is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RestoreProgress {
-    /// At what.
-    pub step: Step,
-    /// The table at work, as far as known.
-    pub table: Option<String>,
-    /// Tables whose rows are in.
-    pub tables_done: usize,
-    /// Tables with rows in all.
-    pub tables_total: usize,
-    /// Bytes of the archive handed on.
-    pub raw_bytes: u64,
-}
-
-/// Is told how far a restore is; called from several threads, often.
-pub type OnProgress = Arc<dyn Fn(&RestoreProgress) + Send + Sync>;
-
 /// What a restore that succeeded has to tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restored {
-    /// What was done otherwise than the archive has it, as sentences.
+    /// What was done otherwise than the archive has it, and what was left out, as sentences.
     pub warnings: Vec<String>,
+    /// What of the archive was restored, where only some tables were wanted.
+    pub part: Option<Part>,
 }
 
 impl Restore {
@@ -123,10 +100,10 @@ impl Restore {
     ) -> Result<Restored, Error> {
         let opened = tokio::task::spawn_blocking(move || Contents::open(archive));
         let Opened { contents, archive } = joined(opened.await)??;
-        let mut prepared = self.prepare(&contents, cancel).await?;
-        let progress = Progress::new(contents.tables(), on_progress);
+        let prepared = self.prepare(&contents, cancel).await?;
+        let progress = Progress::new(prepared.tables(&contents), on_progress);
         let mut arguments = self.arguments();
-        let list = self.list(&contents, &mut prepared.warnings)?;
+        let list = prepared.list()?;
         if let Some(list) = &list {
             arguments.push(format!("--use-list={}", list.path().display()));
         }
@@ -137,10 +114,11 @@ impl Restore {
         let mut errors = outcome;
         progress.step(Step::Finish);
         errors.take(self.finish(&prepared, cancel).await?);
-        errors.into_result(&self.target.database, prepared.warnings)
+        errors.into_result(&self.target.database, prepared)
     }
 
-    /// Creates the database where that is wanted, and the schemas that a partial dump takes for granted.
+    /// Finds the entries of the wanted tables, creates the database where that is wanted, and the schemas that a partial dump
+    /// or a partial restore takes for granted.
     pub(crate) async fn prepare(
         &self,
         contents: &Contents,
@@ -153,37 +131,50 @@ impl Restore {
             ));
         }
         let mut prepared = Prepared::default();
+        let tables = &self.options.tables;
+        if !tables.is_empty() {
+            let part = choice::part_of(contents, tables, self.options.create, &mut prepared.warnings)?;
+            prepared.part = Some(part);
+        }
         if self.options.create {
             let session = self.maintenance_session(cancel).await?;
             let mut definition = Definition::read(contents, &self.target.database, &session).await?;
             if !self.options.tablespaces {
                 definition.options.retain(|(key, _)| key != "TABLESPACE");
             }
-            prepared.warnings =
-                database::create_database(&session, &self.target.database, &definition, cancel).await?;
+            let created = database::create_database(&session, &self.target.database, &definition, cancel);
+            prepared.warnings.extend(created.await?);
             prepared.definition = Some(definition);
         }
         let session = self.session(cancel).await?;
-        prepared
-            .warnings
-            .extend(self.missing_schemas(contents, &session).await?);
+        let part = prepared.part.as_ref();
+        let created = self.missing_schemas(contents, part, &session).await?;
+        prepared.warnings.extend(created);
         Ok(prepared)
     }
 
-    /// Schemas that the archive's objects lie in without being in the archive themselves: a plan that chose tables
+    /// Schemas that what is restored lies in without being restored themselves: a plan or a restore that chose tables
     /// leaves them out. They are created where they are missing.
-    async fn missing_schemas(&self, contents: &Contents, session: &Session) -> Result<Vec<String>, Error> {
-        let has = |schema: &str| {
-            contents
-                .items
-                .iter()
-                .any(|item| item.kind == "SCHEMA" && item.tag == schema)
-        };
+    async fn missing_schemas(
+        &self,
+        contents: &Contents,
+        part: Option<&Part>,
+        session: &Session,
+    ) -> Result<Vec<String>, Error> {
+        let restored = |item: &&Item| part.is_none_or(|part| part.has(item.dump_id));
+        let schemas: HashSet<&str> = contents
+            .items
+            .iter()
+            .filter(restored)
+            .filter(|item| item.kind == "SCHEMA")
+            .map(|item| item.tag.as_str())
+            .collect();
         let mut missing: Vec<&str> = contents
             .items
             .iter()
+            .filter(restored)
             .filter_map(|item| item.schema.as_deref())
-            .filter(|schema| !has(schema) && !matches!(*schema, "public" | "pg_catalog"))
+            .filter(|schema| !schemas.contains(schema) && !matches!(*schema, "public" | "pg_catalog"))
             .collect();
         missing.sort_unstable();
         missing.dedup();
@@ -207,7 +198,7 @@ impl Restore {
                 .await
                 .map_err(|error| Error::query(format!("creating the schema {schema}"), error))?;
             warnings.push(format!(
-                "The backup holds objects of schema {schema} without the schema itself; it was created."
+                "Objects of schema {schema} are restored without the schema itself; it was created."
             ));
         }
         Ok(warnings)
@@ -281,19 +272,6 @@ impl Restore {
             }
         }
         arguments
-    }
-
-    /// The list of entries for `--use-list`, where only some tables are wanted.
-    pub(crate) fn list(
-        &self,
-        contents: &Contents,
-        warnings: &mut Vec<String>,
-    ) -> Result<Option<tempfile::NamedTempFile>, Error> {
-        if self.options.tables.is_empty() {
-            return Ok(None);
-        }
-        let ids = crate::choice::entries_of(contents, &self.options.tables, warnings)?;
-        list_file(ids).map(Some)
     }
 
     /// Runs pg_restore with an archive on its stdin, and gathers its errors.
@@ -392,7 +370,32 @@ pub fn left_behind(database: &str) -> String {
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
     pub(crate) definition: Option<Definition>,
+    pub(crate) part: Option<Part>,
     pub(crate) warnings: Vec<String>,
+}
+
+impl Prepared {
+    /// Whether an entry is to be restored.
+    pub(crate) fn wants(&self, dump_id: i32) -> bool {
+        self.part.as_ref().is_none_or(|part| part.has(dump_id))
+    }
+
+    /// How many tables have rows to restore.
+    fn tables(&self, contents: &Contents) -> usize {
+        let data = contents
+            .items
+            .iter()
+            .filter(|item| item.kind == Entry::TABLE_DATA);
+        data.filter(|item| self.wants(item.dump_id)).count()
+    }
+
+    /// The list of entries for `--use-list`, where only some tables are wanted.
+    pub(crate) fn list(&self) -> Result<Option<tempfile::NamedTempFile>, Error> {
+        self.part
+            .as_ref()
+            .map(|part| list_file(part.entries.iter().copied()))
+            .transpose()
+    }
 }
 
 /// Errors of a restore, the first of them by name.
@@ -414,71 +417,15 @@ impl Errors {
     }
 
     /// Success, or the failure that names them.
-    pub(crate) fn into_result(self, database: &str, warnings: Vec<String>) -> Result<Restored, Error> {
+    pub(crate) fn into_result(self, database: &str, prepared: Prepared) -> Result<Restored, Error> {
         if self.count == 0 {
-            return Ok(Restored { warnings });
+            return Ok(Restored {
+                warnings: prepared.warnings,
+                part: prepared.part,
+            });
         }
         let failure: Failure = restore_failure(&self.list, self.count, database);
         Err(failure.into())
-    }
-}
-
-/// A restore's progress, shared by what works on it.
-#[derive(Clone)]
-pub(crate) struct Progress(Arc<Shared>);
-
-struct Shared {
-    now: std::sync::Mutex<RestoreProgress>,
-    tell: OnProgress,
-}
-
-impl Progress {
-    pub(crate) fn new(tables_total: usize, tell: OnProgress) -> Self {
-        Self(Arc::new(Shared {
-            now: std::sync::Mutex::new(RestoreProgress {
-                step: Step::Create,
-                table: None,
-                tables_done: 0,
-                tables_total,
-                raw_bytes: 0,
-            }),
-            tell,
-        }))
-    }
-
-    pub(crate) fn change(&self, change: impl FnOnce(&mut RestoreProgress)) {
-        let told = {
-            let mut now = self
-                .0
-                .now
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            change(&mut now);
-            now.clone()
-        };
-        (self.0.tell)(&told);
-    }
-
-    pub(crate) fn step(&self, step: Step) {
-        self.change(|now| now.step = step);
-    }
-
-    /// Learns of tables from pg_restore's verbose lines, and hands them on.
-    fn hearing(&self, mut on_line: OnLine) -> OnLine {
-        let progress = self.clone();
-        Box::new(move |severity, line| {
-            if let Some(table) = line
-                .split_once("processing data for table ")
-                .map(|(_, table)| table)
-            {
-                progress.change(|now| {
-                    if now.table.replace(table.trim_matches('"').to_owned()).is_some() {
-                        now.tables_done += 1;
-                    }
-                });
-            }
-            on_line(severity, line);
-        })
     }
 }
 

@@ -42,6 +42,18 @@ pub struct TlsState {
     pub verified: Verified,
     /// Whether the way is a Unix socket, on which libpq uses no TLS whatever the mode.
     pub socket: bool,
+    /// The names in the server's certificate as libpq before 15 reads them, where it was verified that it names the host.
+    pub names: Option<Names>,
+}
+
+/// A certificate's names as libpq before 15 compares them with the host: DNS names or, where there is none, the common
+/// name; never an address (`pgtls_verify_peer_name_matches_certificate_guts` in fe-secure-openssl.c of 13 and 14).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Names {
+    /// The names.
+    pub names: Vec<String>,
+    /// Whether one of them is the host.
+    pub have_host: bool,
 }
 
 impl TlsState {
@@ -54,6 +66,7 @@ impl TlsState {
             cipher: None,
             verified: Verified::Nothing,
             socket: connection.is_socket(),
+            names: None,
         }
     }
 
@@ -73,6 +86,35 @@ impl TlsState {
         let protocol = self.protocol.as_deref().unwrap_or("TLS");
         format!("{protocol}, {verified} (mode {})", self.mode.as_libpq())
     }
+}
+
+/// The first major whose libpq looks for the host's address among a certificate's addresses.
+const KNOWS_ADDRESSES: u16 = 15;
+
+/// Why the programs of `client_major` would refuse a certificate that Howdah itself accepts, if they would: those of 13 and
+/// 14 do not find an address in it.
+pub fn refused_by_client(connection: &Connection, state: &TlsState, client_major: u16) -> Option<Failure> {
+    let names = state.names.as_ref()?;
+    if client_major >= KNOWS_ADDRESSES || names.have_host {
+        return None;
+    }
+    let host = &connection.host;
+    let instead = match names.names.as_slice() {
+        [] => "Have the certificate name a host and use that name".to_owned(),
+        names => format!(
+            "Connect by a host name that the certificate names ({}); where it does not resolve, a line in /etc/hosts does",
+            names.join(", ")
+        ),
+    };
+    Some(
+        Failure::new(
+            FailureCode::TlsUntrusted,
+            format!(
+                "The certificate names {host} as an address only, and PostgreSQL {client_major}'s own programs look for names: pg_dump would refuse the connection."
+            ),
+        )
+        .hint(format!("{instead}. Or use TLS mode verify-ca, if the authority signs for nobody else.")),
+    )
 }
 
 /// What a mode verifies: libpq's rule that `require` with an authority's file is `verify-ca`
@@ -106,6 +148,7 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(certificate), Some(key_file)) => {
             let chain = certificates(certificate, "client certificate")?;
+            closed_to_others(key_file)?;
             let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| {
                 unusable(key_file, "client key", &error.to_string()).hint(
                     "It must be a PEM file with an unencrypted private key (PKCS #8, PKCS #1 or SEC1). \
@@ -121,6 +164,34 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
         (Some(_), None) => Err(half("certificate", "key")),
         (None, Some(_)) => Err(half("key", "certificate")),
     }
+}
+
+/// Refuses a key that others may read, as libpq does (13 to 18): the pg_dump that follows would.
+#[cfg(unix)]
+fn closed_to_others(key_file: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::MetadataExt as _;
+    // Where it cannot be looked at, reading it says why.
+    let Ok(found) = std::fs::metadata(key_file) else {
+        return Ok(());
+    };
+    // A key of root's may be read by its group, so that services can share it.
+    let forbidden = if found.uid() == 0 { 0o037 } else { 0o077 };
+    if found.mode() & forbidden == 0 {
+        return Ok(());
+    }
+    Err(
+        unusable(key_file, "client key", "other users of this machine can read it")
+            .hint(format!(
+                "pg_dump refuses such a key. Close it: chmod 600 {}",
+                key_file.display()
+            ))
+            .into(),
+    )
+}
+
+#[cfg(not(unix))]
+fn closed_to_others(_key_file: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 fn half(given: &str, missing: &str) -> Error {

@@ -11,6 +11,10 @@ use crate::classify::classify_libpq;
 use crate::stderr::{Complaint, Stderr, cut};
 use crate::words;
 
+mod objects;
+
+use objects::{locked_tables, named_object, qualified_in, quoted_name};
+
 /// One thing that a restore could not do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreError {
@@ -207,6 +211,11 @@ fn in_words(program: &str, code: FailureCode, error: &Complaint, connection: &Co
             format!("The standby could not wait for {program} any longer and cancelled it."),
         )
         .hint("Back up from the primary, or set hot_standby_feedback = on, or raise max_standby_streaming_delay."),
+        FailureCode::ConnectionLost if said.starts_with("could not connect to database") => Failure::new(
+            code,
+            format!("{program} could not connect to {} and does not say why.", words::place(connection)),
+        )
+        .hint("The server may have been stopped, or have no connection left. Howdah tries again, and says why if it still cannot connect."),
         FailureCode::ConnectionLost => {
             let at = error
                 .command
@@ -218,82 +227,14 @@ fn in_words(program: &str, code: FailureCode, error: &Complaint, connection: &Co
             )
             .hint("The server may have been restarted, or something between cut the connection. Howdah tries again; if it lasts, look into the server's log.")
         }
+        FailureCode::InvalidConnection => Failure::new(
+            code,
+            format!("{program} cannot use the client key: {}", one_line(said)),
+        )
+        .hint("Close it to others (chmod 600), and check the path."),
         FailureCode::Timeout if error.command.is_some() => words::statement(code, "A statement of the dump"),
         code => words::connecting(code, connection),
     }
-}
-
-/// `table public.b` of "permission denied for table b" and a statement that names it with its schema.
-fn named_object(said: &str, command: Option<&str>) -> Option<String> {
-    if let Some(rest) = said.strip_prefix("failed to get data for sequence ") {
-        let name = quoted_name(rest)?;
-        return Some(format!("sequence {}", qualified_in(command, name)));
-    }
-    let (_, object) = said.lines().next()?.split_once("permission denied for ")?;
-    let (kind, name) = match object.strip_prefix("large object ") {
-        Some(oid) => ("large object", oid),
-        None => object.split_once(' ')?,
-    };
-    Some(format!("{kind} {}", qualified_in(command, name)))
-}
-
-/// The first text in double quotes.
-fn quoted_name(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once('"')?;
-    let end = rest.rfind('"')?;
-    Some(&rest[..end])
-}
-
-/// `schema.name` as the statement has it, where exactly one of its names ends in `name`; else `name`.
-fn qualified_in(command: Option<&str>, name: &str) -> String {
-    let Some(command) = command else {
-        return name.to_owned();
-    };
-    let plain = format!(".{name}");
-    let quoted = format!(".{}", crate::quote::ident(name));
-    let mut found: Vec<&str> = identifiers(command)
-        .into_iter()
-        .filter(|identifier| identifier.ends_with(&plain) || identifier.ends_with(&quoted))
-        .collect();
-    found.dedup();
-    match found.as_slice() {
-        [one] => (*one).to_owned(),
-        _ => name.to_owned(),
-    }
-}
-
-/// The words of a statement, dots and quoted parts included: `public."R x"`.
-fn identifiers(command: &str) -> Vec<&str> {
-    let mut words = Vec::new();
-    let (mut start, mut in_quotes) = (None, false);
-    for (at, c) in command.char_indices() {
-        if c == '"' {
-            in_quotes = !in_quotes;
-        }
-        if in_quotes || c == '"' || c == '.' || c == '_' || c == '$' || c.is_alphanumeric() {
-            start.get_or_insert(at);
-        } else if let Some(from) = start.take() {
-            words.push(&command[from..at]);
-        }
-    }
-    if let Some(from) = start {
-        words.push(&command[from..]);
-    }
-    words
-}
-
-/// The table of `LOCK TABLE public.a IN ACCESS SHARE MODE`; of several (16 and later lock all in one statement) only
-/// that it is one of them.
-fn locked_tables(command: &str) -> Option<String> {
-    let tables = command.strip_prefix("LOCK TABLE ")?;
-    let tables = tables.rsplit_once(" IN ").map_or(tables, |(tables, _)| tables);
-    let names = identifiers(tables);
-    Some(match names.as_slice() {
-        [_] => one_line(tables),
-        [first, second] => format!("{first} or {second}"),
-        [first, ..] => format!("one of {} tables ({first}, …)", names.len()),
-        [] => return None,
-    })
 }
 
 /// Lines joined by spaces.
@@ -434,6 +375,24 @@ mod tests {
         assert_eq!(failure.code, code, "{failure:?}");
         assert!(failure.message.contains(names), "{}", failure.message);
         assert!(failure.details.is_some());
+    }
+
+    #[test]
+    fn a_pg_dumpall_that_keeps_its_reason_to_itself_is_tried_again() {
+        let said = "pg_dumpall: error: could not connect to database \"dbname='shop' keepalives=1\"";
+        let failure = verdict(
+            &heard("pg_dumpall", said),
+            ExitStatus::from_raw(256),
+            &connection(),
+        );
+        assert_eq!(failure.code, FailureCode::ConnectionLost, "{failure:?}");
+        assert!(failure.is_retryable());
+        assert!(
+            failure
+                .message
+                .contains("pg_dumpall could not connect to db.example.com"),
+            "{failure:?}"
+        );
     }
 
     #[test]

@@ -334,6 +334,31 @@ async fn globals_hold_roles_and_only_a_superuser_s_hold_passwords(
     );
 }
 
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn globals_of_a_server_that_is_gone_are_a_lost_connection(
+    #[values(13, 14, 15, 16, 17, 18)] major: u16,
+) {
+    let mut cluster = Cluster::start(major).await.unwrap();
+    let (connection, secret) = (cluster.connection("postgres"), cluster.password());
+    cluster.stop().await.unwrap();
+    let client = client(major);
+    let globals = Globals {
+        client: &client,
+        connection: &connection,
+        secret: Some(&secret),
+        passwords: true,
+    };
+    let mut running = globals.spawn(howdah_postgres::running::ignore_lines()).unwrap();
+    let failure = failure(running.wait(&CancellationToken::new()).await);
+    assert_eq!(failure.code, FailureCode::ConnectionLost, "{failure:?}");
+    assert!(failure.is_retryable());
+    assert!(
+        failure.message.contains("pg_dumpall could not connect"),
+        "{failure:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn globals_that_may_not_be_read_have_a_reason() {
     let cluster = cluster_with(17, "REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC").await;

@@ -3,7 +3,9 @@
 
 mod support;
 
+use howdah_archive::Entry;
 use howdah_domain::{FailureCode, Selection};
+use howdah_postgres::contents::Contents;
 use rstest::rstest;
 use support::*;
 
@@ -121,4 +123,39 @@ async fn a_chosen_table_that_is_gone_is_named(#[values(13, 18)] major: u16) {
     let failure = failure(dump(&cluster, &selection).await);
     assert_eq!(failure.code, FailureCode::NotFound);
     assert!(failure.message.contains("gone with"), "{}", failure.message);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_of_schemas_leaves_extensions_and_large_objects_out_unless_they_are_kept(
+    #[values(13, 14, 18)] major: u16,
+    #[values(false, true)] kept: bool,
+) {
+    let cluster = cluster_with(
+        major,
+        "CREATE EXTENSION hstore; CREATE SCHEMA app; CREATE TABLE app.t(h hstore); INSERT INTO app.t VALUES ('a=>1');
+         SELECT lo_from_bytea(4711, 'x')",
+    )
+    .await;
+    let app = Selection {
+        schemas: vec!["app".to_owned()],
+        keep_extensions: kept,
+        keep_large_objects: kept,
+        ..Selection::default()
+    };
+    let backup = dump(&cluster, &app).await.unwrap();
+    let contents = Contents::open(backup.archive()).unwrap().contents;
+    let extensions = contents.items.iter().any(|item| item.kind == "EXTENSION");
+    // 13 has no flag for them.
+    assert_eq!(extensions, kept && major >= 14);
+    let large_objects = backup
+        .index
+        .entries
+        .iter()
+        .filter(|entry| entry.kind == Entry::BLOBS);
+    assert_eq!(
+        large_objects.map(|entry| entry.rows).sum::<u64>(),
+        u64::from(kept)
+    );
+    assert_eq!(backup.index.tables().count(), 1);
 }

@@ -1,6 +1,6 @@
 //! Opening a data directory: who may read it, what is refused, what a full or broken disk says.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 mod common;
 
@@ -8,7 +8,6 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
-    process::Command,
     time::Duration,
 };
 
@@ -23,6 +22,7 @@ use howdah_store::{
         settings,
     },
 };
+use howdah_testkit::SmallDisk;
 use tempfile::TempDir;
 
 fn mode(path: &Path) -> u32 {
@@ -129,37 +129,13 @@ fn a_directory_where_a_file_is_says_so() {
     assert_eq!(error.to_failure().code, FailureCode::DataDirUnusable);
 }
 
-/// A small file system of its own, unmounted when dropped. Needs root; tests that want it say what they leave out otherwise.
-struct Mounted {
-    dir: TempDir,
-}
-
-impl Mounted {
-    fn new(options: &str) -> Option<Self> {
-        let dir = TempDir::new().unwrap();
-        let mounted = nix::unistd::geteuid().is_root()
-            && Command::new("mount")
-                .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-                .arg(dir.path())
-                .status()
-                .is_ok_and(|status| status.success());
-        mounted.then_some(Self { dir })
+/// A disk of that size; says what is left out where there is none to be had.
+fn small_disk(size: &str) -> Option<SmallDisk> {
+    let disk = SmallDisk::mount(size).unwrap();
+    if disk.is_none() {
+        println!("left out: no right to mount a file system");
     }
-
-    fn remount(&self, options: &str) {
-        let status = Command::new("mount")
-            .args(["-o", &format!("remount,{options}")])
-            .arg(self.dir.path())
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.dir.path()).status();
-    }
+    disk
 }
 
 /// Opens a directory that cannot be written: on a file system mounted read-only as root (whom modes do not stop), by its mode otherwise.
@@ -172,14 +148,11 @@ fn a_read_only_directory_says_so() {
         assert!(failure.message.contains("may not write"), "{failure:?}");
     };
     if nix::unistd::geteuid().is_root() {
-        let Some(mounted) = Mounted::new("size=4m") else {
-            println!("left out: no right to mount a file system");
-            return;
-        };
-        let fresh = mounted.dir.path().join("fresh");
-        let used = mounted.dir.path().join("used");
+        let Some(disk) = small_disk("4m") else { return };
+        let fresh = disk.path().join("fresh");
+        let used = disk.path().join("used");
         drop(Store::open(&used).unwrap());
-        mounted.remount("ro");
+        disk.make_read_only().unwrap();
         check(&fresh);
         check(&used);
     } else {
@@ -190,27 +163,16 @@ fn a_read_only_directory_says_so() {
     }
 }
 
-/// Fills whatever space is left.
-fn fill(dir: &Path) {
-    use std::io::Write;
-    let mut file = fs::File::create(dir.join("filler")).unwrap();
-    let block = [0_u8; 4096];
-    while file.write_all(&block).is_ok() {}
-}
-
 #[tokio::test]
 async fn a_full_disk_is_told_nothing_is_half_written_and_work_goes_on_when_there_is_space() {
-    let Some(mounted) = Mounted::new("size=2m") else {
-        println!("left out: no right to mount a file system");
-        return;
-    };
-    let dir = mounted.dir.path().join("data");
+    let Some(disk) = small_disk("2m") else { return };
+    let dir = disk.path().join("data");
     let store = Store::open(&dir).unwrap();
     let world = World::make(&store).await;
     let run = world.run(&store);
     let id = run.id.clone();
     store.write(move |c| runs::insert(c, &run)).await.unwrap();
-    fill(mounted.dir.path());
+    disk.fill().unwrap();
 
     let line = LogLine {
         at: moment(1),
@@ -241,7 +203,7 @@ async fn a_full_disk_is_told_nothing_is_half_written_and_work_goes_on_when_there
         assert_eq!(error.to_failure().code, FailureCode::DiskFull, "{error:?}");
     }
 
-    fs::remove_file(mounted.dir.path().join("filler")).unwrap();
+    disk.make_room().unwrap();
     store
         .write(move |c| {
             runs::transition(c, &id, |_| true, RunState::Failed, moment(2), &Outcome::default())?
@@ -256,12 +218,9 @@ async fn a_full_disk_is_told_nothing_is_half_written_and_work_goes_on_when_there
 
 #[test]
 fn a_fresh_directory_on_a_full_disk_is_told_as_that() {
-    let Some(mounted) = Mounted::new("size=64k") else {
-        println!("left out: no right to mount a file system");
-        return;
-    };
-    fill(mounted.dir.path());
-    let error = Store::open(mounted.dir.path().join("data")).unwrap_err();
+    let Some(disk) = small_disk("64k") else { return };
+    disk.fill().unwrap();
+    let error = Store::open(disk.path().join("data")).unwrap_err();
     assert_eq!(error.to_failure().code, FailureCode::DiskFull, "{error:?}");
 }
 

@@ -314,7 +314,14 @@ async fn a_repair_leaves_the_living_alone() {
         store
             .write(move |c| {
                 runs::insert(c, &run)?;
-                ledger::begin(c, &owner, Some(&run.id), &Place::folder("/backups"), "a/b/c", moment(1))?;
+                ledger::begin(
+                    c,
+                    &owner,
+                    Some(&run.id),
+                    &Place::folder("/backups"),
+                    "a/b/c",
+                    moment(1),
+                )?;
                 Ok(())
             })
             .await

@@ -7,6 +7,8 @@
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
+pub mod disk;
+pub mod forward;
 pub mod impostor;
 pub mod pooler;
 pub mod rclone;
@@ -15,6 +17,8 @@ mod template;
 pub mod tools;
 
 pub use cluster::{Cluster, ClusterBuilder, Encryption};
+pub use disk::SmallDisk;
+pub use forward::{Forward, forward};
 pub use pooler::{PgBouncer, PoolMode};
 
 /// The majors that everything is tested on.

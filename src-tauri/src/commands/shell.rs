@@ -1,10 +1,11 @@
 //! What the shell itself does for the window.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use howdah_domain::{Failure, FailureCode};
-use tauri::AppHandle;
+use tauri::{AppHandle, WebviewWindow};
 
+use crate::picker::{self, Wanted};
 use crate::window;
 
 /// Shows a folder in the desktop's file manager. Files are not opened: what a backup holds is not for a double click.
@@ -28,6 +29,31 @@ pub(crate) async fn open_folder(path: PathBuf) -> Result<(), Failure> {
         .hint("Open the folder by hand.")
         .details(error.to_string())
     })
+}
+
+/// Asks the person for a folder, and answers it as people write it: below the home directory with a tilde.
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn choose_folder(
+    window: WebviewWindow,
+    title: String,
+    typed: String,
+) -> Result<Option<String>, Failure> {
+    let chosen = picker::choose(&window, Wanted::Folder, title, typed).await?;
+    Ok(chosen.map(|folder| {
+        howdah_engine::with_tilde(Path::new(&folder))
+            .display()
+            .to_string()
+    }))
+}
+
+/// Asks the person for a file, and answers its whole path, as PostgreSQL's own programs take it.
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn choose_file(
+    window: WebviewWindow,
+    title: String,
+    typed: String,
+) -> Result<Option<String>, Failure> {
+    picker::choose(&window, Wanted::File, title, typed).await
 }
 
 /// Closes the window to the tray.

@@ -28,10 +28,37 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
 
 /// Presses a key of the desktop's keyboard, such as `alt+F4`, which closes the window that has the focus.
 pub(crate) async fn press(keys: &str) {
+    xdotool(&["key", "--clearmodifiers", keys]).await;
+}
+
+/// Types a text on the desktop's keyboard, into whatever has the focus.
+pub(crate) async fn type_text(text: &str) {
+    xdotool(&["type", "--clearmodifiers", "--delay", "15", "--", text]).await;
+}
+
+async fn xdotool(arguments: &[&str]) {
     let status = tokio::process::Command::new("xdotool")
-        .args(["key", "--clearmodifiers", keys])
+        .args(arguments)
         .status()
         .await
         .expect("xdotool runs");
-    assert!(status.success(), "xdotool key {keys}");
+    assert!(status.success(), "xdotool {}", arguments[0]);
+}
+
+/// Waits until a window of that name (a regular expression) is on the desktop, or is not. It is looked for among the desktop's windows, not
+/// in the driver.
+pub(crate) async fn window_is_there(name: &str, there: bool) {
+    eventually(
+        &format!("a window {name} is there: {there}"),
+        Duration::from_secs(20),
+        || async {
+            let found = tokio::process::Command::new("xdotool")
+                .args(["search", "--onlyvisible", "--name", name])
+                .output()
+                .await
+                .expect("xdotool runs");
+            (found.stdout.is_empty() != there).then_some(())
+        },
+    )
+    .await;
 }

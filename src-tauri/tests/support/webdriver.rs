@@ -199,6 +199,7 @@ impl WebDriver {
         let start = Instant::now();
         loop {
             let element = self.find(&format!("({xpath})[not(@disabled)]")).await;
+            self.comes_to_rest(&element).await;
             match self
                 .post(&format!("/element/{}/click", element.0), json!({}))
                 .await
@@ -208,6 +209,20 @@ impl WebDriver {
                 Err(error) => assert!(start.elapsed() < PATIENCE, "{xpath} cannot be clicked: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits while an element moves: a page that scrolls smoothly carries it away from under the pointer.
+    async fn comes_to_rest(&self, element: &Element) {
+        let path = format!("/element/{}/rect", element.0);
+        let mut before = None;
+        for _ in 0..100 {
+            let now = self.get(&path).await.ok();
+            if now == before {
+                return;
+            }
+            before = now;
+            tokio::time::sleep(Duration::from_millis(60)).await;
         }
     }
 
@@ -223,6 +238,14 @@ impl WebDriver {
         self.post(&format!("/element/{}/value", element.0), json!({ "text": text }))
             .await
             .unwrap_or_else(|error| panic!("{xpath} takes no text: {error}"));
+    }
+
+    /// Gives an element the keyboard's focus.
+    pub(crate) async fn focus(&self, xpath: &str) {
+        let element = self.find(xpath).await;
+        self.run("arguments[0].focus()", json!([{ ELEMENT: element.0 }]))
+            .await
+            .unwrap_or_else(|error| panic!("{xpath} takes no focus: {error}"));
     }
 
     /// Makes the page this large: the window is what its frame needs around it.
@@ -268,8 +291,9 @@ impl WebDriver {
         let script = "const link = document.createElement('a'); link.href = arguments[0]; \
              document.body.append(link); link.click(); link.remove();";
         self.run(script, json!([path])).await.unwrap();
+        let page = path.split('?').next().unwrap_or_default();
         super::eventually(&format!("the page {path}"), PATIENCE, || async {
-            (self.path().await == path).then_some(())
+            (self.path().await == page).then_some(())
         })
         .await;
     }

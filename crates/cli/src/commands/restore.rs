@@ -38,6 +38,7 @@ pub(crate) async fn run(
         options: Options {
             create: arguments.create,
             clean: arguments.clean,
+            tables: arguments.table,
             ..Options::default()
         },
         jobs,
@@ -49,7 +50,15 @@ pub(crate) async fn run(
         None
     } else {
         let secret = request.secret.as_ref();
-        let compared = compare_with(&request.backup, &request.target, secret, jobs, &reporter, cancel);
+        let compared = compare_with(
+            &request.backup,
+            restored.part.as_ref(),
+            &request.target,
+            secret,
+            jobs,
+            &reporter,
+            cancel,
+        );
         Some(Box::pin(compared).await?)
     };
     teller.finish();
@@ -96,7 +105,15 @@ fn tell(
         "warnings": restored.warnings,
         "seconds": took.as_secs_f64(),
     });
-    let restored = format!("{database} is restored in {}", duration(took));
+    let restored = match request.options.tables.len() as u64 {
+        0 => format!("{database} is restored in {}", duration(took)),
+        some => format!(
+            "{} of the backup {} restored into {database} in {}",
+            counted(some, "table", "tables"),
+            if some == 1 { "is" } else { "are" },
+            duration(took)
+        ),
+    };
     let Some(comparison) = comparison else {
         return Done::good(json, format!("{restored}. It was not compared."));
     };

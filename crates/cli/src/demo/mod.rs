@@ -173,7 +173,8 @@ impl Demo<'_> {
         self.teller.doing("Comparing every row");
         let secret = self.password();
         let target = self.connection(COPY);
-        let comparison = compare_with(&stored, &target, Some(&secret), 2, &reporter, self.cancel).await?;
+        let comparison =
+            compare_with(&stored, None, &target, Some(&secret), 2, &reporter, self.cancel).await?;
         Ok(Report {
             server_version: finished.manifest.server.version.clone(),
             filled,

@@ -48,7 +48,7 @@ pub enum Event {
         /// Its state.
         scheduler: SchedulerView,
     },
-    /// Settings changed.
+    /// Settings changed, or the keyring was asked to open.
     Settings,
     /// A test got further.
     TestStep {

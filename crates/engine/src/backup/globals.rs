@@ -8,6 +8,7 @@ use howdah_domain::{Failure, FailureCode};
 use howdah_postgres::connect::Session;
 pub(super) use howdah_postgres::globals::Readable;
 
+use super::pump::minutes;
 use super::{BackupRequest, Work, files, log_lines};
 use crate::engine::OrFailure;
 use crate::work::Reporter;
@@ -88,8 +89,20 @@ async fn dump(work: &Work<'_>, passwords: bool) -> Result<Vec<u8>, Failure> {
         let mut sql = Vec::new();
         stdout.take(LONGEST + 1).read_to_end(&mut sql).map(|_| sql)
     });
-    // Cancelled, the wait kills it, and reading ends with its output.
-    running.wait(work.cancel).await.or_failure()?;
+    // Cancelled or out of time, it is killed, and reading ends with its output.
+    let ended = tokio::time::timeout(work.request.patience, running.wait(work.cancel)).await;
+    let Ok(ended) = ended else {
+        running.killer().kill_group();
+        return Err(Failure::new(
+            FailureCode::Stalled,
+            format!(
+                "pg_dumpall did not end within {}, so the backup was ended.",
+                minutes(work.request.patience)
+            ),
+        )
+        .hint("The server may be overloaded or the connection dead. Howdah tries again."));
+    };
+    ended.or_failure()?;
     let sql = reading
         .await
         .map_err(|error| internal(error.to_string()))?

@@ -34,6 +34,8 @@ pub(super) struct Lanes<'a> {
     folder: &'a ObjectPath,
     reporter: &'a dyn Reporter,
     cancel: &'a CancellationToken,
+    /// No step of a lane lasts longer: a share that has gone away answers nothing, not even an error.
+    patience: Duration,
 }
 
 /// One destination.
@@ -51,6 +53,7 @@ impl<'a> Lanes<'a> {
         folder: &'a ObjectPath,
         reporter: &'a dyn Reporter,
         cancel: &'a CancellationToken,
+        patience: Duration,
     ) -> Self {
         let lanes = targets.iter().map(|target| Lane {
             target: target.clone(),
@@ -62,6 +65,7 @@ impl<'a> Lanes<'a> {
             folder,
             reporter,
             cancel,
+            patience,
         }
     }
 
@@ -97,22 +101,23 @@ impl<'a> Lanes<'a> {
                 .map(|(number, writer)| Strand::start(number, writer))
                 .collect(),
             name: name.to_owned(),
-            hold: if only { None } else { Some(LONGEST_HOLD) },
+            hold: (!only).then(|| LONGEST_HOLD.min(self.patience / 2)),
         })
     }
 
     /// Makes a file appear in every lane that has taken all of it.
     pub(super) async fn finish(&mut self, fan: Fan, len: u64) -> Result<(), Failure> {
         let name = fan.name.clone();
-        let finished = join_all(fan.strands.into_iter().map(|strand| async move {
-            let number = strand.number;
-            let finished = match strand.end().await {
-                Ok(writer) => writer.finish(len).await,
-                Err(error) => Err(error),
-            };
-            (number, finished)
-        }))
-        .await;
+        let patience = self.patience;
+        let mut ending = Vec::new();
+        for strand in fan.strands {
+            ending.push(async move {
+                let number = strand.number;
+                let ended = in_time(patience, async { strand.end().await?.finish(len).await });
+                (number, ended.await)
+            });
+        }
+        let finished = join_all(ending).await;
         self.keep(&name, finished)
     }
 
@@ -180,14 +185,15 @@ impl<'a> Lanes<'a> {
         for (number, lane) in self.lanes.iter().enumerate() {
             if lane.failure.is_none() {
                 let work = work(Arc::clone(&lane.target.destination));
-                at_work.push(async move { (number, work.await) });
+                let patience = self.patience;
+                at_work.push(async move { (number, in_time(patience, work).await) });
             }
         }
         let mut done = Vec::new();
         for (number, result) in join_all(at_work).await {
             match result {
                 Ok(value) => done.push((number, value)),
-                Err(error) => self.leave(number, error.to_failure()),
+                Err(failure) => self.leave(number, failure),
             }
         }
         self.demand_one()?;
@@ -195,7 +201,7 @@ impl<'a> Lanes<'a> {
     }
 
     /// Takes note of what the destinations said of a file; those where it did not appear leave.
-    fn keep(&mut self, name: &str, finished: Vec<(usize, Result<Stored, Error>)>) -> Result<(), Failure> {
+    fn keep(&mut self, name: &str, finished: Vec<(usize, Result<Stored, Failure>)>) -> Result<(), Failure> {
         for (number, stored) in finished {
             match stored {
                 Ok(stored) => {
@@ -204,7 +210,7 @@ impl<'a> Lanes<'a> {
                         checksums.insert(name.to_owned(), checksum.into_text());
                     }
                 }
-                Err(error) => self.leave(number, error.to_failure()),
+                Err(failure) => self.leave(number, failure),
             }
         }
         self.demand_one()
@@ -257,12 +263,6 @@ impl Strand {
 }
 
 impl Fan {
-    /// No lane holds up the others for longer than this.
-    pub(super) fn with_patience(mut self, patience: Duration) -> Self {
-        self.hold = self.hold.map(|hold| hold.min(patience / 2));
-        self
-    }
-
     /// Hands a chunk to every lane. Answers those that fell out.
     pub(super) async fn write(&mut self, chunk: Bytes) -> Vec<(usize, Failure)> {
         let mut fallen = Vec::new();
@@ -293,6 +293,14 @@ impl Fan {
     /// Whether nobody takes the file any more.
     pub(super) fn is_empty(&self) -> bool {
         self.strands.is_empty()
+    }
+}
+
+/// A step at a destination, ended where it lasts longer than a dump may stand still.
+async fn in_time<T>(patience: Duration, step: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    match tokio::time::timeout(patience, step).await {
+        Ok(outcome) => outcome.map_err(|error| error.to_failure()),
+        Err(_) => Err(stalled(patience)),
     }
 }
 

@@ -27,6 +27,7 @@ use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::running::Running;
 use howdah_postgres::selection::Chosen;
 use howdah_postgres::stderr::Severity;
+use howdah_postgres::tls::refused_by_client;
 use howdah_storage::{Destination, ObjectPath};
 use tokio_util::sync::CancellationToken;
 
@@ -158,7 +159,7 @@ pub async fn back_up(
         chosen: &chosen,
         reporter,
         cancel,
-        lanes: Lanes::new(&request.targets, &folder, &**reporter, cancel),
+        lanes: Lanes::new(&request.targets, &folder, &**reporter, cancel, request.patience),
         expected,
     };
     let outcome = async {
@@ -265,6 +266,9 @@ async fn prepare(
         return Err(howdah_postgres::pooler::failure(&request.connection));
     }
     let client = programs.client_for(session.server_version.major).or_failure()?;
+    if let Some(failure) = refused_by_client(&request.connection, &session.tls, client.major) {
+        return Err(failure);
+    }
     if client.newer_than_server {
         reporter.warn(format!(
             "pg_dump {} is not bundled here; pg_dump {} takes its place, as PostgreSQL supports.",
@@ -338,7 +342,6 @@ impl Work<'_> {
     /// Runs pg_dump through the encoder into the destinations.
     async fn dump(&mut self) -> Result<(Encoded, FileEntry), Failure> {
         let fan = self.lanes.create(DUMP_FILE, self.expected).await?;
-        let fan = fan.with_patience(self.request.patience);
         self.reporter.phase(Phase::Dumping);
         let mut dump = Dump {
             client: self.client,

@@ -168,7 +168,7 @@ impl Stop {
             )
             .hint("The server may be overloaded or the connection dead. Howdah tries again."),
             Self::DestinationStalled(time) => Failure::new(
-                FailureCode::DestinationFailed,
+                FailureCode::DestinationUnreachable,
                 format!(
                     "The destination took no bytes for {}, so the backup was ended.",
                     minutes(*time)
@@ -179,7 +179,8 @@ impl Stop {
     }
 }
 
-fn minutes(time: Duration) -> String {
+/// A time of waiting, for people.
+pub(super) fn minutes(time: Duration) -> String {
     match time.as_secs() {
         seconds if seconds < 120 => format!("{seconds} seconds"),
         seconds => format!("{} minutes", seconds / 60),

@@ -12,8 +12,8 @@ use crate::api::{Event, LogLevel};
 use crate::decide;
 use crate::engine::{Engine, OrFailure};
 
-/// How often writing the end of a run is tried: a full disk may have room again a little later.
-const TRIES: u32 = 5;
+/// Between two attempts at writing the end of a run, first and longest: a full disk may have room again a little later.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 impl Engine {
     /// Records how a run ended. A transient failure sends it back to wait for its next attempt.
@@ -77,11 +77,13 @@ impl Engine {
         }
     }
 
-    /// Writes the end. Where that cannot be done (the disk is full), it is tried again for some seconds; after that the run stays
-    /// *running* in the file, and the next start finds it interrupted and its ledger entry open.
+    /// Writes the end. Where that cannot be done (the disk is full), it is tried again until it can be: a run that stayed *running*
+    /// would keep its database from being backed up ever again. Where Howdah ends before, the next start finds the run
+    /// interrupted and its ledger entry open.
     async fn write_end(&self, run: &Run, to: RunState, outcome: &Outcome, made: Made) -> Option<Run> {
         let now = self.0.clock.now();
-        for attempt in 1..=TRIES {
+        let mut pause = PAUSES.0;
+        loop {
             let (id, outcome, backup) = (run.id.clone(), outcome.clone(), made.backup.clone());
             let written = self
                 .0
@@ -104,12 +106,17 @@ impl Engine {
                     return None;
                 }
                 Err(error) => {
-                    tracing::error!(run = %run.id, %error, attempt, "the end of a run could not be recorded");
-                    tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
+                    tracing::error!(run = %run.id, %error, "the end of a run could not be recorded yet");
+                    if self.0.ending.is_cancelled() {
+                        return None;
+                    }
                 }
             }
+            tokio::select! {
+                () = self.0.ending.cancelled() => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+            }
         }
-        None
     }
 
     /// What a new backup brings about: copies that are still owed, and what the plan's rule drops.

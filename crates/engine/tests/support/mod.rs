@@ -1,20 +1,29 @@
-//! An engine for a test: data directory of its own, secrets in memory, a clock that can be turned, messages caught.
+//! An engine for a test: data directory of its own, secrets in memory, a clock that can be turned, messages caught. And the
+//! steps that several tests take: a backup that must fail so, one that must come back equal, a table held locked.
 
-#![allow(clippy::unwrap_used, dead_code, unreachable_pub)] // each test file uses what it needs
+#![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unreachable_pub)] // each test file uses what it needs
+
+pub mod nightly;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use howdah_archive::EncodeOptions;
-use howdah_domain::{Clock, Connection, Failure, Place, Progress, RunId, RunState, Secret, Selection};
+use howdah_domain::{
+    Clock, Connection, Failure, FailureCode, Place, Progress, RunId, RunState, Secret, Selection,
+};
 use howdah_engine::api::{Event, LogLevel, RunView};
-use howdah_engine::oneoff::OneOffBackup;
+use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup};
+use howdah_engine::restore::{RestoreRequest, compare_with};
 use howdah_engine::work::Reporter;
 use howdah_engine::{Engine, Options, Role};
 use howdah_notify::{Channel, Message};
+use howdah_postgres::compare::Comparison;
 use howdah_postgres::programs::Programs;
+use howdah_postgres::restore;
 use howdah_store::keychain::MemorySecrets;
+use howdah_testkit::{Cluster, SmallDisk};
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
@@ -116,10 +125,22 @@ impl TestEngine {
         clock: Arc<TestClock>,
         secrets: Arc<MemorySecrets>,
     ) -> Self {
+        let data_dir = dir.path().join("data");
+        Self::open(dir, data_dir, clock, secrets, Programs::locate(None).unwrap()).await
+    }
+
+    /// An engine with a data directory at a place of the test's choosing, or with other programs than the bundled ones.
+    pub async fn open(
+        dir: Arc<tempfile::TempDir>,
+        data_dir: PathBuf,
+        clock: Arc<TestClock>,
+        secrets: Arc<MemorySecrets>,
+        programs: Programs,
+    ) -> Self {
         let caught = Arc::new(Caught::default());
         let engine = Engine::open(Options {
-            data_dir: dir.path().join("data"),
-            programs: Programs::locate(None).unwrap(),
+            data_dir,
+            programs,
             secrets: secrets.clone(),
             clock: clock.clone(),
             channels: vec![caught.clone()],
@@ -159,6 +180,85 @@ impl TestEngine {
         }
     }
 
+    /// Makes a backup, whose words are heard by nobody.
+    pub async fn back_up(&self, wanted: &OneOffBackup) -> Result<OneOffBackedUp, Failure> {
+        self.back_up_heard(wanted, &Arc::default()).await
+    }
+
+    /// Makes a backup, listened to.
+    pub async fn back_up_heard(
+        &self,
+        wanted: &OneOffBackup,
+        heard: &Arc<Heard>,
+    ) -> Result<OneOffBackedUp, Failure> {
+        let reporter: Arc<dyn Reporter> = heard.clone();
+        self.engine
+            .back_up_once(wanted, reporter, &CancellationToken::new())
+            .await
+    }
+
+    /// The backup fails with this code, leaves no file, and its run is recorded as failed.
+    pub async fn fails_with(&self, wanted: &OneOffBackup, code: FailureCode) -> Failure {
+        let failure = failure(self.back_up(wanted).await.map(|made| made.stored));
+        assert_eq!(failure.code, code, "{failure:?}");
+        assert!(failure.message.len() > 20, "{failure:?}");
+        assert_eq!(files_below(&self.folder()), Vec::<String>::new());
+        let run = self.engine.list_runs(1).await.unwrap().remove(0);
+        assert_eq!(
+            (run.state, run.failure.as_ref()),
+            (RunState::Failed, Some(&failure))
+        );
+        failure
+    }
+
+    /// Verifies a backup, restores it into a new database, and compares that with it.
+    pub async fn restored(
+        &self,
+        made: &OneOffBackedUp,
+        target: Connection,
+        secret: Secret,
+        jobs: usize,
+    ) -> Comparison {
+        let heard = Arc::new(Heard::default());
+        let reporter: Arc<dyn Reporter> = heard.clone();
+        let cancel = CancellationToken::new();
+        let report = self
+            .engine
+            .verify_once(&made.stored, reporter.clone(), &cancel)
+            .await
+            .unwrap();
+        assert!(report.is_whole() && report.content_checked, "{report:?}");
+        assert_eq!(report.rows, made.manifest.rows);
+        let request = RestoreRequest {
+            backup: made.stored.clone(),
+            target,
+            secret: Some(secret),
+            options: restore::Options {
+                create: true,
+                ..restore::Options::default()
+            },
+            jobs,
+        };
+        self.engine
+            .restore_once(&request, reporter, &cancel)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure:?}\n{}", heard.text()));
+        compared(made, &request.target, request.secret.as_ref()).await
+    }
+
+    /// As [`Self::restored`], and finds it equal.
+    pub async fn comes_back_equal(
+        &self,
+        made: &OneOffBackedUp,
+        target: Connection,
+        secret: Secret,
+        jobs: usize,
+    ) {
+        let comparison = self.restored(made, target, secret, jobs).await;
+        assert_eq!(comparison.mismatches, [], "{:?}", comparison.remarks);
+        assert_eq!(comparison.rows, made.manifest.rows);
+    }
+
     /// Waits until a run has ended, at most half a minute.
     pub async fn ended(&self, id: &RunId) -> RunView {
         self.until(id, RunState::is_final).await
@@ -181,6 +281,35 @@ impl TestEngine {
             Err(_) => panic!("not so after 30 s: {:?}", self.engine.run_page(id).await),
         }
     }
+}
+
+/// What of a database is not as a backup has it.
+pub async fn compared(made: &OneOffBackedUp, target: &Connection, secret: Option<&Secret>) -> Comparison {
+    let reporter: Arc<dyn Reporter> = Arc::new(Heard::default());
+    let never = CancellationToken::new();
+    compare_with(&made.stored, None, target, secret, 2, &reporter, &never)
+        .await
+        .unwrap()
+}
+
+/// A disk of that size; says what is left out where there is none to be had.
+pub fn small_disk(size: &str) -> Option<SmallDisk> {
+    let disk = SmallDisk::mount(size).unwrap();
+    if disk.is_none() {
+        println!("left out: no right to mount a file system");
+    }
+    disk
+}
+
+/// Makes a table and holds it locked, so that a dump waits, until what comes back is dropped.
+pub async fn hold_a_table(cluster: &Cluster, database: &str) -> impl Sized + use<> {
+    cluster.sql(database, "CREATE TABLE held (a int)").await.unwrap();
+    let holder = cluster.client(database).await.unwrap();
+    holder
+        .batch_execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    holder
 }
 
 /// The files below a folder, relative to it.

@@ -108,6 +108,8 @@ describe('times', () => {
     [-60 * MINUTE, '1 h ago'],
     [-23 * HOUR, '23 h ago'],
     [-24 * HOUR, '1 d ago'],
+    [-41 * HOUR, '1 d ago'],
+    [-65 * HOUR, '2 d ago'],
     [-20 * DAY, '20 d ago'],
     [-30 * DAY, '23 Oct'],
     [-400 * DAY, '18 Oct 2025'],

@@ -82,8 +82,9 @@ export function formatRelative(moment: Moment, now: number): string {
     return ahead ? t('time.in_hours', { n }) : t('time.hours_ago', { n });
   }
   if (size < 21 * DAY) {
-    const n = Math.round(size / DAY);
-    return ahead ? t('time.in_days', { n }) : t('time.days_ago', { n });
+    if (ahead) return t('time.in_days', { n: Math.round(size / DAY) });
+    // Whole days that have passed: rounded, last night but one would follow last night as "2 d ago", as if a night were missing.
+    return t('time.days_ago', { n: Math.max(1, Math.floor(size / DAY)) });
   }
   return formatDate(moment, now);
 }

@@ -7,6 +7,7 @@ import type { BackupView } from './generated/BackupView';
 import type { ConnectionInput } from './generated/ConnectionInput';
 import type { DatabasePage } from './generated/DatabasePage';
 import type { Environment } from './generated/Environment';
+import type { KeyringState } from './generated/KeyringState';
 import type { Overview } from './generated/Overview';
 import type { ParsedConnection } from './generated/ParsedConnection';
 import type { Plan } from './generated/Plan';
@@ -52,6 +53,10 @@ export interface Commands {
   verify_backup: { args: { id: string }; answer: string };
   scheduler: { args: None; answer: SchedulerView };
   pause: { args: { until: string | null }; answer: unknown };
+  unlock_keyring: { args: None; answer: KeyringState };
+  /** The desktop's own dialog; `null` where nothing was chosen. `typed` is where it begins. */
+  choose_folder: { args: { title: string; typed: string }; answer: string | null };
+  choose_file: { args: { title: string; typed: string }; answer: string | null };
   open_folder: { args: { path: string }; answer: unknown };
   hide_window: { args: None; answer: unknown };
 }

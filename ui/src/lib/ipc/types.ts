@@ -10,6 +10,7 @@ export type { Environment } from './generated/Environment';
 export type { Event } from './generated/Event';
 export type { Failure } from './generated/Failure';
 export type { FailureCode } from './generated/FailureCode';
+export type { KeyringState } from './generated/KeyringState';
 export type { LogLine } from './generated/LogLine';
 export type { Need } from './generated/Need';
 export type { NeedKind } from './generated/NeedKind';

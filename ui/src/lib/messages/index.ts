@@ -1,5 +1,5 @@
 /**
- * The one way to a string that people read. A translation is a second file beside `en.ts` with the same keys.
+ * The one way to a string that people read. A translation is a second folder beside `en` with the same keys.
  * Placeholders are `{name}`; numbers put in are written in the user's locale; an entry with plural forms is
  * chosen by its `n`.
  */

@@ -6,7 +6,7 @@ import { en } from './en';
 
 const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter(
-    (file) => /\.(svelte|ts)$/.test(file) && !file.endsWith('.test.ts') && !file.endsWith('messages/en.ts'),
+    (file) => /\.(svelte|ts)$/.test(file) && !file.endsWith('.test.ts') && !file.includes('messages/en/'),
   )
   .map((file) => readFileSync(join('src', file), 'utf8'));
 
@@ -29,6 +29,21 @@ function used() {
 }
 
 describe('the catalogue', () => {
+  test('has each area in one file, so that no file overwrites a word of another', () => {
+    const files = readdirSync('src/lib/messages/en').filter((file) => file !== 'index.ts');
+    const homes = new Map<string, Set<string>>();
+    let keys = 0;
+    for (const file of files) {
+      const text = readFileSync(join('src/lib/messages/en', file), 'utf8');
+      for (const [, area = ''] of text.matchAll(/^ {2}'([a-z_]+)\.[a-z_-]+':/gm)) {
+        homes.set(area, (homes.get(area) ?? new Set()).add(file));
+        keys += 1;
+      }
+    }
+    expect(keys).toBe(Object.keys(en).length);
+    expect([...homes].filter(([, at]) => at.size > 1)).toEqual([]);
+  });
+
   test('has every key that is asked for', () => {
     const { exact, families } = used();
     expect(exact.size).toBeGreaterThan(200);

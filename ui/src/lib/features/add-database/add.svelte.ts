@@ -72,6 +72,12 @@ export class AddDatabase {
     return this.way === 'paste' ? this.parsed?.connection : this.form.connection;
   });
 
+  /** Whether a password will have to go to the keyring. */
+  readonly keepsPassword = $derived.by(
+    () =>
+      !this.server && (this.password !== '' || (this.way === 'paste' && this.parsed?.has_password === true)),
+  );
+
   /** Whether the findings are about what the fields say now. */
   readonly fresh = $derived.by(() => this.test.started && JSON.stringify(this.input) === this.#tested);
 

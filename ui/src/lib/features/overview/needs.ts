@@ -2,7 +2,7 @@
 import type { FailureCode, Need } from '$lib/ipc';
 import { t } from '$lib/messages';
 
-export type Remedy = { act: 'back_up'; database: string } | { act: 'go'; to: string };
+export type Remedy = { act: 'back_up'; database: string } | { act: 'unlock' } | { act: 'go'; to: string };
 
 export interface NeedLine {
   text: string;
@@ -71,7 +71,8 @@ export function needLine(need: Need): NeedLine {
         text: t('need.keyring'),
         detail: detail ?? t('need.keyring_detail'),
         button: t('need.open_settings'),
-        remedy: { act: 'go', to: '/settings' },
+        // What is locked can be unlocked; what is absent has to be installed, and the settings say so.
+        remedy: need.failure?.code === 'keyring_locked' ? { act: 'unlock' } : { act: 'go', to: '/settings' },
       };
     case 'database_vanished':
       return {

@@ -108,9 +108,12 @@ describe('a need', () => {
     expect(needLine(need(kind)).remedy).toEqual({ act: 'back_up', database: 'db-0' });
   });
 
-  test('of the whole installation leads to the settings', () => {
-    const line = needLine(need('keyring', { database_id: null, database_name: null }));
-    expect(line.remedy).toEqual({ act: 'go', to: '/settings' });
+  test('of the keyring offers to unlock it, or leads to the settings where there is none', () => {
+    const whole = { database_id: null, database_name: null };
+    const of = (code: 'keyring_locked' | 'keyring_absent') =>
+      needLine(need('keyring', { ...whole, failure: { code, message: 'Why.', hint: null, details: null } }));
+    expect(of('keyring_locked').remedy).toEqual({ act: 'unlock' });
+    expect(of('keyring_absent').remedy).toEqual({ act: 'go', to: '/settings' });
   });
 });
 

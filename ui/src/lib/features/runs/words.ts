@@ -69,6 +69,11 @@ export function lookOf(run: Pick<RunView, 'state' | 'progress' | 'failure'>): Lo
   }
 }
 
+/** Whether a run goes on as soon as the keyring is open. */
+export function waitsForKeyring({ state }: Pick<RunView, 'state'>): boolean {
+  return state.state === 'waiting' && state.reason === 'keyring';
+}
+
 /** Milliseconds a run worked; `undefined` where it never did. */
 export function workedFor(run: RunView): number | undefined {
   if (!run.started_at || !run.finished_at) return undefined;

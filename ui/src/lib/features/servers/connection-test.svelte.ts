@@ -40,6 +40,7 @@ export class ConnectionTest {
   #steps = $state.raw<TestStep[]>([]);
   #id: string | undefined;
   #stop: (() => void) | undefined;
+  #last: { input: ConnectionInput; selection: Selection } | undefined;
 
   readonly started = $derived.by(
     () => this.running || this.report !== undefined || this.failure !== undefined,
@@ -55,6 +56,7 @@ export class ConnectionTest {
 
   async start(input: ConnectionInput, selection: Selection): Promise<TestReport | undefined> {
     this.cancel();
+    this.#last = { input, selection };
     const id = `test-${++count}-${Date.now().toString(36)}`;
     this.#id = id;
     this.#steps = [];
@@ -76,6 +78,11 @@ export class ConnectionTest {
       stop();
       if (this.#id === id) this.running = false;
     }
+  }
+
+  /** The same test once more. */
+  async again(): Promise<void> {
+    if (this.#last) await this.start(this.#last.input, this.#last.selection);
   }
 
   hear(event: Event): void {

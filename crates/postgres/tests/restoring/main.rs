@@ -1,7 +1,10 @@
-//! Restores on real servers: what goes wrong is named, what belongs to the database comes along, parts come back whole.
+//! Restores on real servers: what goes wrong is named, what belongs to the database comes along; parts of a backup are in
+//! `tables.rs`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+#[path = "../support/mod.rs"]
 mod support;
+mod tables;
 
 use std::time::{Duration, Instant};
 
@@ -290,68 +293,6 @@ async fn a_cancelled_restore_ends_at_once(#[values(1, 2)] jobs: usize) {
         assert!(gone.elapsed() < Duration::from_secs(5), "its sessions stay");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn some_tables_come_back_whole(#[values(13, 17)] major: u16, #[values(1, 2)] jobs: usize) {
-    let cluster = cluster_with(
-        major,
-        "CREATE SCHEMA \"My s\";
-         CREATE TABLE customers(id int PRIMARY KEY);
-         CREATE TABLE \"My s\".\"Orders\"(id serial PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, c int REFERENCES customers, note text);
-         CREATE INDEX notes ON \"My s\".\"Orders\"(note);
-         COMMENT ON INDEX \"My s\".notes IS 'for searching';
-         INSERT INTO customers VALUES (1); INSERT INTO \"My s\".\"Orders\"(c, note) VALUES (1, 'a'), (1, 'b');
-         CREATE TABLE big AS SELECT generate_series(1, 1000) g",
-    )
-    .await;
-    let backup = dump(&cluster, &Selection::default()).await.unwrap();
-    cluster.create_database("part").await.unwrap();
-    cluster.sql("part", "CREATE SCHEMA \"My s\"").await.unwrap();
-    let options = Options {
-        tables: vec![table("My s", "Orders")],
-        ..Options::default()
-    };
-    let restore = restore(major, cluster.connection("part"), cluster.password(), options);
-    let restored = match jobs {
-        1 => stream(&restore, &backup).await,
-        _ => parallel(&restore, &backup, jobs).await,
-    };
-    let restored = restored.unwrap_or_else(|error| panic!("{:#?}", error.to_failure()));
-    assert!(
-        restored.warnings.iter().any(|warning| warning.contains("fkey")),
-        "{restored:?}"
-    );
-    let tables = cluster
-        .rows(
-            "part",
-            "SELECT tablename FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
-        )
-        .await
-        .unwrap();
-    assert_eq!(tables, [[Some("Orders".to_owned())]]);
-    cluster
-        .sql("part", "INSERT INTO \"My s\".\"Orders\"(note) VALUES ('c')")
-        .await
-        .unwrap();
-    assert_eq!(
-        cluster
-            .one(
-                "part",
-                "SELECT string_agg(id || ':' || n || note, ',' ORDER BY id) FROM \"My s\".\"Orders\""
-            )
-            .await
-            .unwrap(),
-        "1:1a,2:2b,3:3c"
-    );
-    assert_eq!(
-        cluster
-            .one("part", "SELECT obj_description('\"My s\".notes'::regclass)")
-            .await
-            .unwrap(),
-        "for searching"
-    );
 }
 
 #[rstest]

@@ -1,6 +1,8 @@
-//! The test of a connection as a whole: the lines it tells, on good servers and bad ones, and through PgBouncer.
+//! The test of a connection as a whole: the lines it tells, on good servers and bad ones; through PgBouncer in `bouncer.rs`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
+mod bouncer;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -10,10 +12,10 @@ use howdah_domain::{
     TlsMode,
 };
 use howdah_postgres::probe::{self, Request};
-use howdah_postgres::{environment::Environment, pooler};
-use howdah_testkit::{Cluster, Encryption, PgBouncer, PoolMode, impostor, sample};
+use howdah_postgres::{environment::Environment, programs::Programs};
+use howdah_testkit::{Cluster, Encryption, impostor, sample};
 use rstest::rstest;
-use support::{PATIENCE, back_up, session};
+use support::{PATIENCE, back_up};
 use tokio_util::sync::CancellationToken;
 
 async fn test(
@@ -22,10 +24,12 @@ async fn test(
     selection: &Selection,
 ) -> (TestReport, Vec<TestStep>) {
     let mut told = Vec::new();
+    let programs = programs();
     let request = Request {
         connection,
         password,
         selection,
+        programs: &programs,
     };
     let report = probe::test(request, &mut |step| told.push(step), &CancellationToken::new()).await;
     // Whatever happens, all lines are there, in order, and what was told last is what is reported.
@@ -40,6 +44,10 @@ async fn test(
         }
     }
     (report, told)
+}
+
+fn programs() -> Programs {
+    Programs::locate(None).unwrap()
 }
 
 fn state(report: &TestReport, id: TestStepId) -> TestState {
@@ -209,10 +217,12 @@ async fn a_server_that_falls_silent_in_the_middle_ends_the_test_in_time() {
     let secret = cluster.password();
     let connection = cluster.connection("postgres");
     let selection = Selection::default();
+    let programs = programs();
     let request = Request {
         connection: &connection,
         password: Some(&secret),
         selection: &selection,
+        programs: &programs,
     };
     let began = Instant::now();
     let mut freeze = |step: TestStep| {
@@ -234,10 +244,12 @@ async fn a_test_ends_at_once_when_it_is_cancelled() {
     let cancel = CancellationToken::new();
     let connection = server.connection();
     let selection = Selection::default();
+    let programs = programs();
     let request = Request {
         connection: &connection,
         password: None,
         selection: &selection,
+        programs: &programs,
     };
     let began = Instant::now();
     let mut ignore = |_| {};
@@ -312,6 +324,60 @@ async fn login_and_tls_fail_their_own_lines() {
     );
 }
 
+/// libpq before 15 finds no address in a certificate: what pg_dump will refuse, the test must not pass.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_names_an_address_only_fails_where_pg_dump_would_refuse_it(
+    #[values(13, 14, 15, 18)] major: u16,
+) {
+    let cluster = Cluster::builder(major)
+        .encryption(Encryption::Forced)
+        .start()
+        .await
+        .unwrap();
+    let secret = cluster.password();
+    let tls = Tls {
+        mode: TlsMode::VerifyFull,
+        ca_file: Some(cluster.certificates().unwrap().ca.clone()),
+        ..Tls::default()
+    };
+    for (host, works) in [("127.0.0.1", major >= 15), ("localhost", true)] {
+        let connection = Connection {
+            host: host.to_owned(),
+            tls: tls.clone(),
+            ..cluster.connection("postgres")
+        };
+        let everything = Selection::default();
+        let (report, _) = test(&connection, Some(&secret), &everything).await;
+        assert_eq!(report.ok, works, "{host} on {major}: {report:#?}");
+        let never = CancellationToken::new();
+        let dumped = back_up(major, &connection, &secret, &everything, PATIENCE, &never).await;
+        match dumped {
+            Ok(_) => assert!(works, "pg_dump {major} accepts {host}"),
+            Err(error) => {
+                assert!(!works, "{:#?}", error.to_failure());
+                assert_eq!(
+                    error.code(),
+                    FailureCode::TlsUntrusted,
+                    "{:#?}",
+                    error.to_failure()
+                );
+                let line = step(&report, TestStepId::Tls);
+                assert_eq!(line.state, TestState::Failed, "{line:#?}");
+                let failure = line.failure.as_ref().unwrap();
+                assert_eq!(failure.code, FailureCode::TlsUntrusted);
+                let hint = failure.hint.as_ref().unwrap();
+                assert!(
+                    hint.contains("localhost") && hint.contains("verify-ca"),
+                    "{failure:?}"
+                );
+                // What else can be found out, is.
+                assert_eq!(state(&report, TestStepId::Rights), TestState::Passed);
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_ten_thousand_tables_is_tested_in_time() {
     let cluster = Cluster::builder(17)
@@ -351,141 +417,6 @@ async fn a_database_of_ten_thousand_tables_is_tested_in_time() {
         TestState::Passed,
         "{report:#?}"
     );
-}
-
-// Through PgBouncer.
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_in_session_mode_serves_for_test_and_dump(#[values(13, 18)] major: u16) {
-    let cluster = Cluster::start(major).await.unwrap();
-    sample::every_kind(&cluster, "shop").await.unwrap();
-    let bouncer = PgBouncer::start(&cluster, PoolMode::Session, &[]).unwrap();
-    let secret = cluster.password();
-    let connection = bouncer.connection(&cluster.connection("shop"));
-    let (report, _) = test(&connection, Some(&secret), &Selection::default()).await;
-    assert!(report.ok, "{report:#?}");
-    assert_eq!(report.server_version.as_deref(), Some(cluster.version()));
-    let never = CancellationToken::new();
-    let backup = back_up(
-        major,
-        &connection,
-        &secret,
-        &Selection::default(),
-        PATIENCE,
-        &never,
-    )
-    .await;
-    backup.unwrap_or_else(|error| panic!("{:#?}", error.to_failure()));
-}
-
-#[rstest]
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_in_transaction_mode_is_found_out(#[values(13, 18)] major: u16) {
-    let cluster = Cluster::start(major).await.unwrap();
-    cluster.create_database("shop").await.unwrap();
-    let bouncer = PgBouncer::start(&cluster, PoolMode::Transaction, &[]).unwrap();
-    let secret = cluster.password();
-    let connection = bouncer.connection(&cluster.connection("shop"));
-    for _ in 0..3 {
-        let (report, _) = test(&connection, Some(&secret), &Selection::default()).await;
-        assert!(!report.ok, "{report:#?}");
-        let login = step(&report, TestStepId::Login);
-        let failure = login.failure.as_ref().unwrap();
-        assert_eq!(failure.code, FailureCode::PoolerUnsuitable);
-        assert!(failure.hint.as_ref().unwrap().contains("session mode"));
-        // What can be found out beyond it, is.
-        assert_eq!(state(&report, TestStepId::Rights), TestState::Passed);
-    }
-    // Straight at the server it is no pooler.
-    let direct = cluster.connection("shop");
-    let straight = session(&direct, &secret).await;
-    let never = CancellationToken::new();
-    let shares = pooler::shares_sessions(&straight, &direct, Some(&secret), PATIENCE, &never)
-        .await
-        .unwrap();
-    assert_eq!(shares, Some(false));
-}
-
-/// Why transaction mode is refused although a dump through it may succeed: what pg_dump sets for its session before its
-/// transaction begins ends up in sessions that applications get next.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_dump_through_a_pooler_in_transaction_mode_would_harm_others() {
-    let cluster = Cluster::start(17).await.unwrap();
-    cluster.create_database("shop").await.unwrap();
-    cluster.sql("shop", "CREATE TABLE orders(a int)").await.unwrap();
-    let bouncer = PgBouncer::start(&cluster, PoolMode::Transaction, &[]).unwrap();
-    let secret = cluster.password();
-    let connection = bouncer.connection(&cluster.connection("shop"));
-    let stop = CancellationToken::new();
-    let mut applications = tokio::task::JoinSet::new();
-    for _ in 0..4 {
-        let application = session(&connection, &secret).await;
-        let stop = stop.clone();
-        applications.spawn(async move {
-            let mut errors = Vec::new();
-            while !stop.is_cancelled() && !application.client.is_closed() {
-                let outcome = application.client.batch_execute("SELECT * FROM orders").await;
-                errors.extend(
-                    outcome
-                        .err()
-                        .map(|error| howdah_postgres::classify::server_text(&error)),
-                );
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            errors
-        });
-    }
-    let never = CancellationToken::new();
-    for _ in 0..10 {
-        // Whether it succeeds is not the point.
-        let dumped = back_up(17, &connection, &secret, &Selection::default(), PATIENCE, &never).await;
-        println!("the dump: {:?}", dumped.map(|backup| backup.warnings));
-    }
-    stop.cancel();
-    let mut errors = Vec::new();
-    while let Some(found) = applications.join_next().await {
-        errors.extend(found.unwrap());
-    }
-    // What the dump has set for itself (an empty search_path) has become the applications'.
-    let misled = errors
-        .iter()
-        .filter(|error| error.contains("relation \"orders\" does not exist"));
-    assert!(
-        misled.count() > 0,
-        "refusing transaction mode would be needless: {errors:?}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_pgbouncer_says_is_understood() {
-    let cluster = Cluster::start(16).await.unwrap();
-    let bouncer = PgBouncer::start(&cluster, PoolMode::Session, &[]).unwrap();
-    let secret = cluster.password();
-    let connection = bouncer.connection(&cluster.connection("postgres"));
-    let nobody = Connection {
-        role: "nobody".to_owned(),
-        ..connection.clone()
-    };
-    let gone = connection.with_database("gone");
-    let demanding = Connection {
-        tls: Tls {
-            mode: TlsMode::Require,
-            ..Tls::default()
-        },
-        ..connection.clone()
-    };
-    let wrong = Secret::new("wrong");
-    for (connection, secret, expected) in [
-        (&connection, &wrong, FailureCode::AuthenticationFailed),
-        (&nobody, &secret, FailureCode::AuthenticationFailed),
-        (&gone, &secret, FailureCode::DatabaseNotFound),
-        (&demanding, &secret, FailureCode::TlsUnavailable),
-    ] {
-        let (report, _) = test(connection, Some(secret), &Selection::default()).await;
-        let failure = report.steps.iter().find_map(|step| step.failure.clone()).unwrap();
-        assert_eq!(failure.code, expected, "{failure:#?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,31 @@
+/**
+ * Every word that the window says, in English: one catalogue, kept by area. Sentence case; buttons are verbs; no
+ * exclamation marks.
+ */
+import { add } from './add';
+import { backups } from './backups';
+import { common } from './common';
+import { databases } from './databases';
+import { failures } from './failures';
+import { frame } from './frame';
+import { overview } from './overview';
+import { plans } from './plans';
+import { quantities } from './quantities';
+import { runs } from './runs';
+import { servers } from './servers';
+import { settings } from './settings';
+
+export const en = {
+  ...frame,
+  ...common,
+  ...quantities,
+  ...overview,
+  ...databases,
+  ...servers,
+  ...add,
+  ...plans,
+  ...runs,
+  ...backups,
+  ...settings,
+  ...failures,
+} as const;
