@@ -42,6 +42,7 @@ check: ## Run what is fast: format, lints, unit tests
 
 bench: setup-test programs ui ## Measure speed and memory against the bundled pg_dump, and write the report
 	cargo run --release --package howdah-archive --example archive_speed
+	cargo run --release --package howdah-domain --example retention_speed
 	cargo bench --package howdah-cli --bench performance -- $(BENCH)
 	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::measure)'
 

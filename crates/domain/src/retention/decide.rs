@@ -190,9 +190,8 @@ fn keep_newest_of(period: Period, limit: u32, backups: &mut [Judged], zone: &Tim
 fn days_before(now: Timestamp, days: u32, zone: &TimeZone) -> Timestamp {
     Span::new()
         .try_days(days)
-        .and_then(|span| zone.to_datetime(now).checked_sub(span))
-        .and_then(|moment| zone.to_timestamp(moment))
-        .unwrap_or(Timestamp::MIN)
+        .and_then(|span| now.to_zoned_datetime(zone.clone()).checked_sub(span))
+        .map_or(Timestamp::MIN, |moment| moment.timestamp())
 }
 
 /// Lets go what may go until the rest fits into `limit` bytes: damaged ones first, then good ones, each oldest first.

@@ -199,7 +199,7 @@ pub async fn back_up(
             raw_bytes: encoded.raw_bytes,
             tables: encoded.index.tables().count() as u64,
             rows: encoded.index.tables().map(|entry| entry.rows).sum(),
-            restore_by_hand: restore_by_hand(&files),
+            restore_by_hand: restore_by_hand(&files, None),
             files,
             encryption: None,
         };
