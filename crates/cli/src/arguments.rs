@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// The folder in which Howdah keeps servers, plans and runs
     #[arg(long, global = true, value_name = "DIR", env = "HOWDAH_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Open encrypted backups with this age key file, or recovery kit
+    #[arg(long, global = true, value_name = "FILE", env = "HOWDAH_KEY_FILE")]
+    pub(crate) key: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -91,6 +94,10 @@ pub(crate) struct Backup {
     /// ftps:, azblob:, gs:, drive:). What opens it comes from the environment: HOWDAH_DESTINATION_SECRET, or AWS's own
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) to: String,
+    /// Encrypt to this age public key; repeatable, the holder of each can read it. (With HOWDAH_PASSPHRASE set and no key given, a
+    /// passphrase opens it)
+    #[arg(long, value_name = "age1…")]
+    pub(crate) encrypt_to: Vec<String>,
     /// zstd's level: 1 is fastest, 19 smallest
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
     pub(crate) level: Option<i32>,

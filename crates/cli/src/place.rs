@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use howdah_archive::encryption::{Keys, Recipients};
 use howdah_archive::manifest::MANIFEST_FILE;
 use howdah_domain::{BackupId, Failure, FailureCode, Place, Secret};
 use howdah_engine::Role;
@@ -13,6 +14,9 @@ use crate::output::Output;
 
 /// Holds what opens a destination that is named by its URL: a password, a key, a token.
 const SECRET_VARIABLE: &str = "HOWDAH_DESTINATION_SECRET";
+
+/// Holds the passphrase of backups that are encrypted with one.
+const PASSPHRASE_VARIABLE: &str = "HOWDAH_PASSPHRASE";
 
 /// A place, and what opens it.
 pub(crate) struct Named {
@@ -46,8 +50,17 @@ pub(crate) fn read(text: &str, output: Output) -> Result<Named, Failure> {
 pub(crate) async fn backup(
     named: &str,
     data_dir: Option<&Path>,
+    key: Option<&Path>,
     output: Output,
 ) -> Result<StoredBackup, Failure> {
+    let located = locate(named, data_dir, output).await?;
+    match keys(key)? {
+        Some(keys) => Ok(located.with_keys(keys)),
+        None => Ok(located),
+    }
+}
+
+async fn locate(named: &str, data_dir: Option<&Path>, output: Output) -> Result<StoredBackup, Failure> {
     let path = Path::new(named);
     if path.exists() {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -72,6 +85,40 @@ pub(crate) async fn backup(
     let destination = howdah_storage::open(&root, secret.as_ref()).map_err(|error| error.to_failure())?;
     let folder = ObjectPath::new(folder).map_err(|error| error.to_failure())?;
     Ok(StoredBackup::new(destination, &root, folder))
+}
+
+/// What was given to open encrypted backups with: a key file, a passphrase, or both.
+fn keys(key: Option<&Path>) -> Result<Option<Keys>, Failure> {
+    let mut keys = match key {
+        None => Keys::none(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::new(
+                    FailureCode::KeyMissing,
+                    format!("The key file {} cannot be read.", path.display()),
+                )
+                .details(error.to_string())
+            })?;
+            Keys::from_key_file(&Secret::new(text)).map_err(|error| error.to_failure())?
+        }
+    };
+    if let Ok(passphrase) = std::env::var(PASSPHRASE_VARIABLE) {
+        keys = keys.and_passphrase(Secret::new(passphrase));
+    }
+    Ok(Some(keys).filter(|keys| !keys.is_empty()))
+}
+
+/// Whom a backup is encrypted for: the public keys given, else whoever knows the passphrase in the environment.
+pub(crate) fn recipients(named: &[String]) -> Result<Option<Recipients>, Failure> {
+    let recipients = if named.is_empty() {
+        match std::env::var(PASSPHRASE_VARIABLE) {
+            Ok(passphrase) => Recipients::passphrase(Secret::new(passphrase)).map(Some),
+            Err(_) => Ok(None),
+        }
+    } else {
+        Recipients::parse(named).map(Some)
+    };
+    recipients.map_err(|error| error.to_failure())
 }
 
 fn none(named: &str) -> Failure {

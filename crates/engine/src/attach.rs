@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use howdah_archive::Manifest;
 use howdah_domain::{BackupId, DatabaseId, DestinationId, Failure, ServerId};
 use howdah_store::Connection;
-use howdah_store::tables::backups::{self, Backup, BackupCopy, BackupEncryption, CopyState};
+use howdah_store::tables::backups::{self, BackupCopy, CopyState};
 use howdah_store::tables::destinations::Destination;
 use howdah_store::tables::{databases, servers};
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use crate::api::{AttachReport, Event, UnreadableBackup};
 use crate::catalog::{self, FoundBackup};
 use crate::engine::{Engine, OrFailure};
 use crate::random;
+use crate::runs::backup::listed;
 
 /// Backups that are listed in one transaction.
 const AT_ONCE: usize = 500;
@@ -99,7 +100,8 @@ fn list(
     );
     let Some(known) = backups::get(c, &manifest.id)? else {
         let database_id = database_of(c, manifest, now)?;
-        backups::insert(c, &backup_of(manifest, database_id, found.stored_bytes, copy))?;
+        let backup = listed(database_id, None, manifest, found.stored_bytes, vec![copy]);
+        backups::insert(c, &backup)?;
         return Ok(true);
     };
     match known.copies.iter().find(|copy| copy.destination_id == row.id) {
@@ -125,27 +127,6 @@ fn database_of(c: &Connection, manifest: &Manifest, now: Timestamp) -> howdah_st
     )?;
     let new = DatabaseId::from_random(random::bytes());
     Ok(databases::ensure(c, new, &server_id, &manifest.database, now)?.id)
-}
-
-fn backup_of(manifest: &Manifest, database_id: DatabaseId, stored_bytes: u64, copy: BackupCopy) -> Backup {
-    Backup {
-        id: manifest.id.clone(),
-        database_id,
-        run_id: None,
-        database_name: manifest.database.clone(),
-        server_name: manifest.server.name.clone(),
-        started_at: manifest.started_at,
-        finished_at: manifest.finished_at,
-        raw_bytes: manifest.raw_bytes,
-        stored_bytes,
-        tables: manifest.tables,
-        rows: manifest.rows,
-        server_version: manifest.server.version.clone(),
-        client_version: manifest.client.version.clone(),
-        pinned: false,
-        encryption: BackupEncryption::of(manifest.encryption.as_ref().map(|e| e.age_recipients.clone())),
-        copies: vec![copy],
-    }
 }
 
 /// Copies that are listed as present at a destination and were not found there are missing. Answers how many.

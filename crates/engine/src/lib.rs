@@ -17,6 +17,7 @@ mod attach;
 mod copying;
 mod destinations;
 mod dispatcher;
+mod keys;
 mod pages;
 mod places;
 mod plans;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use howdah_archive::encryption::Recipients;
 use howdah_archive::{EncodeOptions, Index, Manifest, Report};
 use howdah_domain::{
     Connection, Failure, FailureCode, Phase, Place, RunKind, RunState, Secret, Selection, Trigger,
@@ -39,6 +40,8 @@ pub struct OneOffBackup {
     pub place_secret: Option<Secret>,
     /// How to encode.
     pub encode: EncodeOptions,
+    /// Who can read it; none is everybody who gets at the files.
+    pub recipients: Option<Recipients>,
 }
 
 /// A backup that was made.
@@ -75,6 +78,7 @@ impl Engine {
             selection: wanted.selection.clone(),
             globals: wanted.globals,
             encode: wanted.encode,
+            recipients: wanted.recipients.clone(),
             patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
             lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
             expected_raw_bytes: None,

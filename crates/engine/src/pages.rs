@@ -304,7 +304,7 @@ async fn read_copy(
     cancel: &CancellationToken,
 ) -> Result<(howdah_archive::Manifest, Vec<crate::api::TableView>), Failure> {
     let manifest = stored.manifest(cancel).await?;
-    let index = stored.index(cancel).await?;
+    let index = stored.index(&manifest, cancel).await?;
     Ok((manifest, catalog::tables(&index)))
 }
 

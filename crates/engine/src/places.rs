@@ -51,7 +51,7 @@ impl Engine {
     pub(crate) async fn open_copy(&self, copy: &BackupCopy) -> Result<StoredBackup, Failure> {
         let destination = self.open_known(&copy.place).await?;
         let folder = ObjectPath::new(copy.path.clone()).or_failure()?;
-        Ok(StoredBackup::new(destination, &copy.place, folder))
+        Ok(StoredBackup::new(destination, &copy.place, folder).with_keys(self.keys().await))
     }
 
     /// The copy of a known backup that is best read: one that is there and not known to be damaged, on this machine before

@@ -9,7 +9,6 @@ use howdah_store::tables::runs::{self, Run};
 use howdah_store::tables::{backups, databases, destinations, overview, plans};
 use tokio_util::sync::CancellationToken;
 
-use crate::backup::Finished;
 use crate::engine::{Engine, OrFailure};
 use crate::runs::backup::{Copied, listed};
 use crate::stored::StoredBackup;
@@ -65,7 +64,7 @@ impl Engine {
         let folder = ObjectPath::new(entry.path.clone()).or_failure()?;
         let stored = StoredBackup::new(destination, &entry.place, folder);
         match stored.manifest(&cancel).await {
-            Ok(manifest) => self.list_finished(entry, &stored, manifest, &cancel).await,
+            Ok(manifest) => self.list_finished(entry, &stored, manifest).await,
             // There is no manifest, or a torn one: what is there is no backup.
             Err(failure) if NO_BACKUP.contains(&failure.code) => {
                 self.remove_leaving(entry, &stored, &cancel).await
@@ -102,15 +101,9 @@ impl Engine {
         entry: &LedgerEntry,
         stored: &StoredBackup,
         manifest: Manifest,
-        cancel: &CancellationToken,
     ) -> Result<(), Failure> {
-        let finished = Finished {
-            folder: stored.folder().clone(),
-            stored_bytes: manifest.stored_bytes() + manifest.to_bytes().len() as u64,
-            index: stored.index(cancel).await?,
-            manifest,
-            copies: Vec::new(),
-        };
+        let folder = stored.folder().clone();
+        let stored_bytes = manifest.stored_bytes() + manifest.to_bytes().len() as u64;
         let (number, run_id, place) = (entry.number, entry.run_id.clone(), entry.place.clone());
         self.0
             .store
@@ -123,9 +116,12 @@ impl Engine {
                 if let (Some(database_id), Some(destination)) =
                     (run.and_then(|run| run.database_id), destination)
                 {
-                    let copied = Copied::present(&destination, &finished.folder);
-                    match backups::get(tx, &finished.manifest.id)? {
-                        None => backups::insert(tx, &listed(database_id, run_id, &finished, vec![copied]))?,
+                    let copied = Copied::present(&destination, &folder);
+                    match backups::get(tx, &manifest.id)? {
+                        None => backups::insert(
+                            tx,
+                            &listed(database_id, run_id, &manifest, stored_bytes, vec![copied]),
+                        )?,
                         // Another destination of the same pass came before.
                         Some(known)
                             if known

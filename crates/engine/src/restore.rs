@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use howdah_archive::Manifest;
 use howdah_archive::decode::Decoder;
-use howdah_archive::manifest::DUMP_FILE;
 use howdah_domain::{Connection, Failure, FailureCode, Phase, Progress, Secret};
 use howdah_postgres::choice::Part;
 use howdah_postgres::compare::{Comparison, compare};
@@ -52,7 +51,7 @@ pub async fn restore(
 ) -> Result<Restored, Failure> {
     reporter.phase(Phase::Connecting);
     let manifest = request.backup.manifest(cancel).await?;
-    let index = request.backup.index(cancel).await?;
+    let index = request.backup.index(&manifest, cancel).await?;
     let client = client_for(request, &manifest, programs, cancel).await?;
     reporter.info(format!(
         "Restoring {} as of {} with pg_restore {}.",
@@ -67,7 +66,7 @@ pub async fn restore(
     };
     let on_progress = told(reporter, manifest.raw_bytes);
     let on_line = log_lines(reporter);
-    let dump = request.backup.file(DUMP_FILE, cancel).await?;
+    let dump = request.backup.dump(&manifest, cancel).await?;
     let restored = if request.jobs > 1 {
         restore
             .parallel(dump, &index, request.jobs, on_line, on_progress, cancel)
@@ -97,7 +96,8 @@ pub async fn compare_with(
     cancel: &CancellationToken,
 ) -> Result<Comparison, Failure> {
     reporter.phase(Phase::Comparing);
-    let whole = backup.index(cancel).await?;
+    let manifest = backup.manifest(cancel).await?;
+    let whole = backup.index(&manifest, cancel).await?;
     let index = match part {
         Some(part) => part.index(&whole),
         None => whole,

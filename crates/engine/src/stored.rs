@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use howdah_archive::encryption::Keys;
 use howdah_archive::index::INDEX_FILE;
-use howdah_archive::manifest::{CHECKSUM_FILE, MANIFEST_FILE, MAX_MANIFEST, checksum_matches};
+use howdah_archive::manifest::{CHECKSUM_FILE, DUMP_FILE, MANIFEST_FILE, MAX_MANIFEST, checksum_matches};
 use howdah_archive::source::{BackupFolder, LocalFolder, RangeSource};
 use howdah_archive::{Index, Manifest};
 use howdah_domain::{Failure, FailureCode, Place};
@@ -30,6 +31,8 @@ pub struct StoredBackup {
     folder: ObjectPath,
     /// Its folder, where it is one of this machine.
     local: Option<PathBuf>,
+    /// What is at hand to open it with, where it is encrypted.
+    keys: Arc<Keys>,
 }
 
 impl StoredBackup {
@@ -40,6 +43,7 @@ impl StoredBackup {
             destination,
             folder,
             local,
+            keys: Arc::default(),
         }
     }
 
@@ -57,7 +61,22 @@ impl StoredBackup {
             destination: Arc::new(Folder::new(root)),
             folder: ObjectPath::new(name).or_failure()?,
             local: Some(path.to_owned()),
+            keys: Arc::default(),
         })
+    }
+
+    /// The same backup, with what is at hand to open it.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self {
+            keys: Arc::new(keys),
+            ..self
+        }
+    }
+
+    /// What is at hand to open it with.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Where it lies, for people: a path, or the destination's name and the folder in it.
@@ -120,17 +139,42 @@ impl StoredBackup {
     /// Reads its index.
     ///
     /// # Errors
-    /// [`FailureCode::BackupDamaged`]; those of the destination.
-    pub async fn index(&self, cancel: &CancellationToken) -> Result<Index, Failure> {
+    /// [`FailureCode::BackupDamaged`]; [`FailureCode::KeyMissing`] and [`FailureCode::KeyWrong`] where it is encrypted; those of the
+    /// destination.
+    pub async fn index(&self, manifest: &Manifest, cancel: &CancellationToken) -> Result<Index, Failure> {
+        let name = manifest
+            .index_file()
+            .map_or_else(|| INDEX_FILE.to_owned(), |file| file.name.clone());
         let bytes = self
-            .small(INDEX_FILE, MAX_INDEX, cancel)
+            .small(&name, MAX_INDEX, cancel)
             .await
-            .map_err(|error| self.unreadable(INDEX_FILE, &error))?;
-        // Unpacking a large index is work for a thread that may block.
-        tokio::task::spawn_blocking(move || Index::from_bytes(&bytes))
+            .map_err(|error| self.unreadable(&name, &error))?;
+        // Opening and unpacking a large index is work for a thread that may block.
+        let keys = Arc::clone(&self.keys);
+        tokio::task::spawn_blocking(move || Index::from_bytes(&keys.decrypt(&name, &bytes)?))
             .await
             .map_err(|error| internal("Reading the index failed.", &error))?
             .or_failure()
+    }
+
+    /// Its dump, decrypted where it is encrypted, to be read at any place by threads that may block.
+    ///
+    /// # Errors
+    /// As [`StoredBackup::index`].
+    pub async fn dump(&self, manifest: &Manifest, cancel: &CancellationToken) -> Result<StoredFile, Failure> {
+        let name = manifest
+            .dump_file()
+            .map_or_else(|| DUMP_FILE.to_owned(), |file| file.name.clone());
+        let file = self.file(&name, cancel).await?;
+        if manifest.encryption.is_none() {
+            return Ok(file);
+        }
+        let keys = Arc::clone(&self.keys);
+        let opened = tokio::task::spawn_blocking(move || keys.source(&name, file))
+            .await
+            .map_err(|error| internal("Opening the dump died.", &error))?
+            .or_failure()?;
+        Ok(StoredFile(Arc::new(opened)))
     }
 
     /// Its files, for the archive's blocking readers. To be used on threads that may block, not on the runtime's own.
@@ -149,7 +193,7 @@ impl StoredBackup {
     ///
     /// # Errors
     /// [`FailureCode::BackupDamaged`] where it is not there; those of the destination.
-    pub async fn file(&self, name: &str, cancel: &CancellationToken) -> Result<StoredFile, Failure> {
+    async fn file(&self, name: &str, cancel: &CancellationToken) -> Result<StoredFile, Failure> {
         let path = self.folder.join(name).or_failure()?;
         if let Some(local) = &self.local {
             let path = local.join(name);

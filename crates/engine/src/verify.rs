@@ -32,9 +32,10 @@ pub async fn verify(
     let meter = Meter::new();
     let stopped = Arc::new(AtomicBool::new(false));
     let reading = {
-        let (files, meter, stopped) = (backup.files(cancel), meter.clone(), Arc::clone(&stopped));
+        let (files, keys) = (backup.files(cancel), backup.keys().clone());
+        let (meter, stopped) = (meter.clone(), Arc::clone(&stopped));
         tokio::task::spawn_blocking(move || {
-            howdah_archive::verify(&*files, &meter, &|| stopped.load(Ordering::Relaxed))
+            howdah_archive::verify_with(&keys, &*files, &meter, &|| stopped.load(Ordering::Relaxed))
         })
     };
     let told = tell_while(reading, &meter, expected, &**reporter);
@@ -52,7 +53,10 @@ pub async fn verify(
     for damage in &report.damages {
         reporter.error(&damage.detail);
     }
-    if report.is_whole() {
+    if let Some(remark) = report.remark() {
+        reporter.warn(remark);
+    }
+    if report.is_whole() && report.content_checked {
         reporter.info(format!(
             "Every byte is as it was written: {} files, {} tables, {} rows.",
             report.files, report.tables, report.rows

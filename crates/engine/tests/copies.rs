@@ -411,6 +411,7 @@ async fn pass(fault: Fault, only: &str) -> (Finished, tempfile::TempDir, tempfil
         selection: Default::default(),
         globals: false,
         encode: Default::default(),
+        recipients: None,
         patience: Duration::from_secs(6),
         lock_wait: Duration::from_secs(60),
         expected_raw_bytes: None,

@@ -34,6 +34,7 @@ pub(crate) async fn run(
         globals: !arguments.no_globals,
         place: named.place,
         place_secret: named.secret,
+        recipients: place::recipients(&arguments.encrypt_to)?,
         encode: EncodeOptions {
             level: arguments.level.unwrap_or(defaults.level),
             threads: arguments.jobs.map_or(defaults.threads, usize::from),

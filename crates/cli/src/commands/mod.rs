@@ -28,6 +28,7 @@ pub(crate) async fn run(
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
     let data_dir = arguments.data_dir.as_deref();
+    let key = arguments.key.as_deref();
     match arguments.command {
         Command::Programs => programs::run(),
         Command::Demo => demo::run(output, cancel).await,
@@ -36,11 +37,11 @@ pub(crate) async fn run(
             ended(&engine, backup::run(&engine, backup, output, cancel).await).await
         }
         Command::Verify { backup } => {
-            let backup = place::backup(&backup, data_dir, output).await?;
+            let backup = place::backup(&backup, data_dir, key, output).await?;
             verify::run(&backup, output, cancel).await
         }
         Command::Restore(restore) => {
-            let backup = place::backup(&restore.backup, data_dir, output).await?;
+            let backup = place::backup(&restore.backup, data_dir, key, output).await?;
             Box::pin(restore::run(restore, backup, data_dir, output, cancel)).await
         }
         Command::List { place: Some(named) } => list::at_place(&place::read(&named, output)?, cancel).await,
@@ -48,7 +49,9 @@ pub(crate) async fn run(
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, list::known(&engine).await).await
         }
-        Command::Show { backup } => show::run(&place::backup(&backup, data_dir, output).await?, cancel).await,
+        Command::Show { backup } => {
+            show::run(&place::backup(&backup, data_dir, key, output).await?, cancel).await
+        }
         Command::Server(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, server::run(&engine, command, output, cancel).await).await

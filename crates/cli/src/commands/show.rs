@@ -13,7 +13,7 @@ use crate::output::Done;
 
 pub(crate) async fn run(backup: &StoredBackup, cancel: &CancellationToken) -> Result<Done, Failure> {
     let manifest = backup.manifest(cancel).await?;
-    let index = backup.index(cancel).await?;
+    let index = backup.index(&manifest, cancel).await?;
     let tables = catalog::tables(&index);
     let text = tell(backup, &manifest, &tables);
     let json = json!({

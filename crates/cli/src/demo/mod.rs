@@ -200,6 +200,7 @@ impl Demo<'_> {
             selection: Selection::default(),
             globals: true,
             encode: EncodeOptions::default(),
+            recipients: None,
             patience: PATIENCE,
             lock_wait: PATIENCE,
             expected_raw_bytes: None,

@@ -6,6 +6,7 @@
 mod backup;
 mod destination;
 mod event;
+mod key;
 mod overview;
 mod plan;
 mod retention;
@@ -16,6 +17,7 @@ mod settings;
 pub use backup::*;
 pub use destination::*;
 pub use event::*;
+pub use key::*;
 pub use overview::*;
 pub use plan::*;
 pub use retention::*;

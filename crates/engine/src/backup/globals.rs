@@ -59,7 +59,7 @@ pub(super) async fn save(
     let compressed = files::compress(&sql).map_err(|error| {
         Failure::new(FailureCode::Internal, "Compressing the globals failed.").details(error.to_string())
     })?;
-    let file = work.put(GLOBALS_FILE, compressed).await?;
+    let file = work.put_sealed(GLOBALS_FILE, compressed).await?;
     Ok((
         if passwords {
             Globals::WithPasswords

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use howdah_archive::encryption::{Recipients, stored_name};
 use howdah_archive::index::INDEX_FILE;
 use howdah_archive::manifest::{
     BackupOptions, CHECKSUM_FILE, ClientInfo, DUMP_FILE, FORMAT, FileEntry, Globals, MANIFEST_FILE,
@@ -35,7 +36,7 @@ pub use self::lanes::Checksums;
 use self::lanes::Lanes;
 use self::pump::{Pump, Stop};
 use crate::catalog::folder_of;
-use crate::engine::OrFailure;
+use crate::engine::{OrFailure, internal};
 use crate::random;
 use crate::work::Reporter;
 
@@ -66,6 +67,8 @@ pub struct BackupRequest {
     pub globals: bool,
     /// How to encode.
     pub encode: EncodeOptions,
+    /// Who can read it; none is everybody who gets at the files.
+    pub recipients: Option<Recipients>,
     /// How long nothing may move before the run is ended.
     pub patience: Duration,
     /// How long pg_dump waits for a lock.
@@ -171,6 +174,7 @@ pub async fn back_up(
             .into_iter()
             .flatten()
             .collect();
+        let encryption = request.recipients.as_ref().map(Recipients::to_manifest);
         let manifest = Manifest {
             format: FORMAT,
             id: id.clone(),
@@ -199,9 +203,9 @@ pub async fn back_up(
             raw_bytes: encoded.raw_bytes,
             tables: encoded.index.tables().count() as u64,
             rows: encoded.index.tables().map(|entry| entry.rows).sum(),
-            restore_by_hand: restore_by_hand(&files, None),
+            restore_by_hand: restore_by_hand(&files, encryption.as_ref()),
             files,
-            encryption: None,
+            encryption,
         };
         let manifest_bytes = work.manifest(&manifest).await?;
         Ok((manifest, encoded.index, manifest_bytes))
@@ -341,7 +345,8 @@ struct Work<'a> {
 impl Work<'_> {
     /// Runs pg_dump through the encoder into the destinations.
     async fn dump(&mut self) -> Result<(Encoded, FileEntry), Failure> {
-        let fan = self.lanes.create(DUMP_FILE, self.expected).await?;
+        let name = self.stored_name(DUMP_FILE);
+        let fan = self.lanes.create(&name, self.expected).await?;
         self.reporter.phase(Phase::Dumping);
         let mut dump = Dump {
             client: self.client,
@@ -358,6 +363,7 @@ impl Work<'_> {
             .ok_or_else(|| Failure::new(FailureCode::Internal, "pg_dump was started without an output."))?;
         let pump = Pump {
             encode: self.request.encode,
+            recipients: self.request.recipients.as_ref(),
             patience: self.request.patience,
             expected: self.expected,
             reporter: &**self.reporter,
@@ -369,7 +375,11 @@ impl Work<'_> {
                 // What the archive does not say, and equal values may print differently by.
                 encoded.index.settings.extend(self.chosen.settings.clone());
                 self.lanes.finish(fan, encoded.stored_bytes).await?;
-                let file = FileEntry::new(DUMP_FILE, encoded.stored_bytes, encoded.sha256);
+                if self.request.recipients.is_some() && self.request.selection != Selection::default() {
+                    // The manifest of an encrypted backup names no table.
+                    encoded.index.selection = Some(self.request.selection.clone());
+                }
+                let file = FileEntry::new(name, encoded.stored_bytes, encoded.sha256);
                 Ok((encoded, file))
             }
             Err(stop) => Err(self.why(stop, &mut dump).await),
@@ -451,7 +461,7 @@ impl Work<'_> {
                 Failure::new(FailureCode::Internal, "Writing the index failed.").details(error.to_string())
             })?
             .or_failure()?;
-        self.put(INDEX_FILE, bytes).await
+        self.put_sealed(INDEX_FILE, bytes).await
     }
 
     /// The checksum, then the manifest. From then on the folder is a backup. Answers their bytes.
@@ -462,6 +472,25 @@ impl Work<'_> {
         self.put(CHECKSUM_FILE, checksum).await?;
         self.put(MANIFEST_FILE, bytes).await?;
         Ok(total)
+    }
+
+    /// What a file is called as it is stored.
+    fn stored_name(&self, name: &str) -> String {
+        stored_name(name, self.request.recipients.is_some())
+    }
+
+    /// Puts a file that only the recipients can read, where there are any.
+    async fn put_sealed(&mut self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {
+        let name = self.stored_name(name);
+        let bytes = match self.request.recipients.clone() {
+            None => bytes,
+            // A passphrase is stretched on purpose: work for a thread that may block.
+            Some(recipients) => tokio::task::spawn_blocking(move || recipients.encrypt(&bytes))
+                .await
+                .map_err(|error| internal("Encrypting died.", &error))?
+                .or_failure()?,
+        };
+        self.put(&name, bytes).await
     }
 
     async fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {

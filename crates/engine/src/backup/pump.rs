@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use howdah_archive::{EncodeOptions, Encoded, Meter, encode};
+use howdah_archive::encryption::Recipients;
+use howdah_archive::{EncodeOptions, Encoded, Meter, encode_for};
 use howdah_domain::{Failure, FailureCode};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ pub(super) enum Stop {
 pub(super) struct Pump<'a> {
     /// How to encode.
     pub encode: EncodeOptions,
+    /// Who can read it.
+    pub recipients: Option<&'a Recipients>,
     /// How long nothing may move.
     pub patience: Duration,
     /// What `raw_bytes` is expected to become.
@@ -113,9 +116,17 @@ impl Pump<'_> {
     ) -> oneshot::Receiver<Result<Encoded, howdah_archive::Error>> {
         let (done, encoded) = oneshot::channel();
         let (options, meter, stopped) = (self.encode, meter.clone(), Arc::clone(stopped));
+        let recipients = self.recipients.cloned();
         let work = move || {
             let is_cancelled = || stopped.load(Ordering::Relaxed);
-            let result = encode(input, ChannelWriter(chunks), &options, &meter, &is_cancelled);
+            let result = encode_for(
+                recipients.as_ref(),
+                input,
+                ChannelWriter(chunks),
+                &options,
+                &meter,
+                &is_cancelled,
+            );
             // Nobody waits for the result of a cancelled run.
             drop(done.send(result));
         };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use howdah_archive::EncodeOptions;
+use howdah_archive::{EncodeOptions, Manifest};
 use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, Selection};
 use howdah_storage::ObjectPath;
 use howdah_store::tables::backups::{self, Backup, BackupCopy, BackupEncryption};
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{Made, Recording};
-use crate::backup::{BackupRequest, Finished, Ledger, Target, back_up};
+use crate::backup::{BackupRequest, Ledger, Target, back_up};
 use crate::decide;
 use crate::engine::{Engine, OrFailure, lock};
 
@@ -75,6 +75,7 @@ impl Engine {
                 level: plan.level,
                 ..EncodeOptions::default()
             },
+            recipients: self.recipients(&plan).await?,
             patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
             lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
             expected_raw_bytes: newest
@@ -110,7 +111,13 @@ impl Engine {
         for (row, failure) in &away {
             copies.push(Copied::wanted(row, &finished.folder, failure, now));
         }
-        let backup = listed(database_id, Some(run.id.clone()), &finished, copies);
+        let backup = listed(
+            database_id,
+            Some(run.id.clone()),
+            &finished.manifest,
+            finished.stored_bytes,
+            copies,
+        );
         Ok(Made {
             backup: Some((backup, ledger.open_entries())),
         })
@@ -183,14 +190,14 @@ impl Copied {
     }
 }
 
-/// A finished backup as the catalogue lists it.
+/// A backup as the catalogue lists it.
 pub(crate) fn listed(
     database_id: DatabaseId,
     run_id: Option<RunId>,
-    finished: &Finished,
+    manifest: &Manifest,
+    stored_bytes: u64,
     copies: Vec<BackupCopy>,
 ) -> Backup {
-    let manifest = &finished.manifest;
     Backup {
         id: manifest.id.clone(),
         database_id,
@@ -200,13 +207,16 @@ pub(crate) fn listed(
         started_at: manifest.started_at,
         finished_at: manifest.finished_at,
         raw_bytes: manifest.raw_bytes,
-        stored_bytes: finished.stored_bytes,
+        stored_bytes,
         tables: manifest.tables,
         rows: manifest.rows,
         server_version: manifest.server.version.clone(),
         client_version: manifest.client.version.clone(),
         pinned: false,
-        encryption: BackupEncryption::of(manifest.encryption.as_ref().map(|e| e.age_recipients.clone())),
+        encryption: manifest.encryption.as_ref().map(|encryption| BackupEncryption {
+            age_recipients: encryption.age_recipients.clone(),
+            age_passphrase: encryption.age_passphrase,
+        }),
         copies,
     }
 }

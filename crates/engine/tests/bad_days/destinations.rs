@@ -46,6 +46,7 @@ impl ByHand {
             selection: Default::default(),
             globals: self.globals,
             encode: Default::default(),
+            recipients: None,
             patience: self.patience,
             lock_wait: Duration::from_secs(60),
             expected_raw_bytes: None,

@@ -177,6 +177,7 @@ impl TestEngine {
             place: Place::folder(self.folder()),
             place_secret: None,
             encode: EncodeOptions::default(),
+            recipients: None,
         }
     }
 

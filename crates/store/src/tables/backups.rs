@@ -73,16 +73,6 @@ pub struct BackupEncryption {
     pub age_passphrase: bool,
 }
 
-impl BackupEncryption {
-    /// Encrypted to these recipients; none is plain, no recipient a passphrase.
-    pub fn of(recipients: Option<Vec<String>>) -> Option<Self> {
-        recipients.map(|age_recipients| Self {
-            age_passphrase: age_recipients.is_empty(),
-            age_recipients,
-        })
-    }
-}
-
 /// A backup on one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackupCopy {
