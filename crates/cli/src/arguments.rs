@@ -94,10 +94,12 @@ pub(crate) struct Backup {
     /// ftps:, azblob:, gs:, drive:). What opens it comes from the environment: HOWDAH_DESTINATION_SECRET, or AWS's own
     #[arg(long, value_name = "DIR|URL")]
     pub(crate) to: String,
-    /// Encrypt to this age public key; repeatable, the holder of each can read it. (With HOWDAH_PASSPHRASE set and no key given, a
-    /// passphrase opens it)
-    #[arg(long, value_name = "age1…")]
+    /// Encrypt to this age public key; repeatable, the holder of each can read it
+    #[arg(long, value_name = "age1…", conflicts_with = "encrypt_passphrase")]
     pub(crate) encrypt_to: Vec<String>,
+    /// Encrypt with the passphrase in HOWDAH_BACKUP_PASSPHRASE, which also opens such backups
+    #[arg(long)]
+    pub(crate) encrypt_passphrase: bool,
     /// zstd's level: 1 is fastest, 19 smallest
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
     pub(crate) level: Option<i32>,

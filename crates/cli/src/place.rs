@@ -16,7 +16,7 @@ use crate::output::Output;
 const SECRET_VARIABLE: &str = "HOWDAH_DESTINATION_SECRET";
 
 /// Holds the passphrase of backups that are encrypted with one.
-const PASSPHRASE_VARIABLE: &str = "HOWDAH_PASSPHRASE";
+const PASSPHRASE_VARIABLE: &str = "HOWDAH_BACKUP_PASSPHRASE";
 
 /// A place, and what opens it.
 pub(crate) struct Named {
@@ -108,13 +108,18 @@ fn keys(key: Option<&Path>) -> Result<Option<Keys>, Failure> {
     Ok(Some(keys).filter(|keys| !keys.is_empty()))
 }
 
-/// Whom a backup is encrypted for: the public keys given, else whoever knows the passphrase in the environment.
-pub(crate) fn recipients(named: &[String]) -> Result<Option<Recipients>, Failure> {
-    let recipients = if named.is_empty() {
-        match std::env::var(PASSPHRASE_VARIABLE) {
-            Ok(passphrase) => Recipients::passphrase(Secret::new(passphrase)).map(Some),
-            Err(_) => Ok(None),
-        }
+/// Whom a backup is encrypted for: the holders of the public keys given, or whoever knows the passphrase in the environment.
+pub(crate) fn recipients(named: &[String], with_passphrase: bool) -> Result<Option<Recipients>, Failure> {
+    let recipients = if with_passphrase {
+        let passphrase = std::env::var(PASSPHRASE_VARIABLE).map_err(|_| {
+            Failure::new(
+                FailureCode::KeyMissing,
+                format!("There is no passphrase in {PASSPHRASE_VARIABLE}."),
+            )
+        })?;
+        Recipients::passphrase(Secret::new(passphrase)).map(Some)
+    } else if named.is_empty() {
+        Ok(None)
     } else {
         Recipients::parse(named).map(Some)
     };

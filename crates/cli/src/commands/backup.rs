@@ -34,7 +34,7 @@ pub(crate) async fn run(
         globals: !arguments.no_globals,
         place: named.place,
         place_secret: named.secret,
-        recipients: place::recipients(&arguments.encrypt_to)?,
+        recipients: place::recipients(&arguments.encrypt_to, arguments.encrypt_passphrase)?,
         encode: EncodeOptions {
             level: arguments.level.unwrap_or(defaults.level),
             threads: arguments.jobs.map_or(defaults.threads, usize::from),
