@@ -68,6 +68,18 @@ pub(crate) enum Command {
     /// Where copies of backups live
     #[command(subcommand)]
     Destination(Destination),
+    /// The keys of encrypted backups, and the recovery kit
+    #[command(subcommand)]
+    Key(Key),
+    /// Delete the backups that the plans' rules no longer keep
+    Prune {
+        /// Only this plan's, by its id
+        #[arg(long)]
+        plan: Option<String>,
+        /// Say what would be deleted and why, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Databases, their newest backups, and what is due next
     Status,
     /// Run the schedule in the foreground, for a machine without a screen
@@ -225,10 +237,36 @@ pub(crate) enum Destination {
         /// The destination's name or id, a folder or a URL
         destination: String,
     },
+    /// List the backups that lie there, also another machine's: they can be restored from here then
+    Attach {
+        /// The destination's name or id
+        destination: String,
+    },
     /// Forget a destination that no plan writes to; what lies there stays
     Remove {
         /// The destination's name or id
         destination: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Show the public keys; this machine's own is made where there is none yet
+    Show,
+    /// Save the recovery kit: with it and a destination, everything can be restored on any machine
+    Kit {
+        /// The file to write; it must not be there yet
+        file: PathBuf,
+    },
+    /// Read a saved kit back, and say whether it is the right one
+    Test {
+        /// The kit's file
+        file: PathBuf,
+    },
+    /// Bring in the key of a kit or of an age key file
+    Import {
+        /// The file
+        file: PathBuf,
     },
 }
 
@@ -284,6 +322,30 @@ pub(crate) struct PlanAdd {
     /// The IANA time zone that the schedule is meant in; without it, the system's
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<String>,
+    /// Encrypt to this machine's own key
+    #[arg(long)]
+    pub(crate) encrypt: bool,
+    /// Encrypt to this age public key; repeatable, the holder of each can read the backups
+    #[arg(long, value_name = "age1…")]
+    pub(crate) encrypt_to: Vec<String>,
+    /// Keep only the last so many backups (and whatever else is to be kept)
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<u32>,
+    /// Keep all backups of the last so many days
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) keep_days: Option<u32>,
+    /// Keep one backup per day for so many days
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<u32>,
+    /// Keep one backup per week for so many weeks
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<u32>,
+    /// Keep one backup per month for so many months
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<u32>,
+    /// Keep one backup per year for so many years
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<u32>,
     /// Where backups go: a destination's name, a folder or a URL; repeatable, all are written in one pass; without it, the folder
     /// in the settings
     #[arg(long, value_name = "NAME|DIR|URL")]

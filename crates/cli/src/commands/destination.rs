@@ -40,6 +40,29 @@ pub(crate) async fn run(engine: &Engine, command: Destination, output: Output) -
             };
             Ok(tell(&engine.test_destination(input).await?))
         }
+        Destination::Attach { destination } => {
+            let destination = engine.find_destination(&destination).await?;
+            let report = engine.attach(&destination.id).await?;
+            let mut text = format!(
+                "{}: {} there, {} new here, {} missing.",
+                destination.name,
+                counted(report.found, "backup", "backups"),
+                report.added,
+                report.missing
+            );
+            for unreadable in &report.unreadable {
+                let why = unreadable
+                    .failure
+                    .as_ref()
+                    .map_or("no reason is known", |failure| failure.message.as_str());
+                text.push_str(&format!(
+                    "
+  cannot be read: {}: {why}",
+                    unreadable.path
+                ));
+            }
+            Ok(Done::good(json!({ "attached": report }), text))
+        }
         Destination::Remove { destination } => {
             let destination = engine.find_destination(&destination).await?;
             engine.remove_destination(&destination.id).await?;

@@ -2,9 +2,11 @@
 
 mod backup;
 mod destination;
+mod key;
 mod list;
 mod plan;
 mod programs;
+mod prune;
 mod restore;
 mod run;
 mod server;
@@ -63,6 +65,14 @@ pub(crate) async fn run(
         Command::Destination(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, destination::run(&engine, command, output).await).await
+        }
+        Command::Key(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, key::run(&engine, command).await).await
+        }
+        Command::Prune { plan, dry_run } => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, prune::run(&engine, plan, dry_run, cancel).await).await
         }
         Command::Status => {
             let engine = installation::open(data_dir, Role::Guest).await?;

@@ -1,6 +1,6 @@
 //! `howdah plan`: what is backed up, when, to where.
 
-use howdah_domain::{Failure, Plan as DomainPlan, PlanId, Scope};
+use howdah_domain::{Encryption, Failure, Plan as DomainPlan, PlanId, RetentionRule, Scope};
 use howdah_engine::Engine;
 use howdah_engine::api::{PlanDraft, ScheduleQuestion};
 use jiff::Timestamp;
@@ -37,6 +37,24 @@ async fn add(engine: &Engine, arguments: PlanAdd, output: Output) -> Result<Done
     } else {
         Scope::Database { name: database }
     };
+    let mut recipients = arguments.encrypt_to;
+    if arguments.encrypt {
+        recipients.insert(0, engine.own_key().await?.recipient);
+    }
+    let encryption = if recipients.is_empty() {
+        Encryption::None
+    } else {
+        Encryption::Keys { recipients }
+    };
+    let retention = RetentionRule {
+        keep_last: arguments.keep_last,
+        keep_within_days: arguments.keep_days,
+        daily: arguments.keep_daily,
+        weekly: arguments.keep_weekly,
+        monthly: arguments.keep_monthly,
+        yearly: arguments.keep_yearly,
+        ..RetentionRule::default()
+    };
     let mut destinations = Vec::new();
     for named in &arguments.to {
         destinations.push(destination::chosen(engine, named, output).await?);
@@ -60,8 +78,8 @@ async fn add(engine: &Engine, arguments: PlanAdd, output: Output) -> Result<Done
             time_zone: arguments.time_zone.unwrap_or(proposal.time_zone),
             folder: destinations.is_empty().then_some(proposal.folder),
             destinations: destinations.into_iter().map(|view| view.id).collect(),
-            encryption: None,
-            retention: None,
+            encryption: Some(encryption),
+            retention: Some(retention),
             enabled: true,
         })
         .await?;
