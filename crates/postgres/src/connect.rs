@@ -153,12 +153,11 @@ fn out_of_time(connection: &Connection, reached: bool, timeout: Duration) -> Fai
         return words::connecting(FailureCode::Timeout, connection)
             .details(format!("no connection within {seconds:.1} s"));
     }
-    let place = words::place(connection);
     Failure::new(
         FailureCode::Timeout,
         format!(
             "{} took the connection and then said nothing.",
-            words::capitalised(&place)
+            words::place_first(connection)
         ),
     )
     .hint("Check that PostgreSQL listens there and not something else; a server under heavy load, or a tunnel whose far end is down, looks the same.")
@@ -448,7 +447,7 @@ fn login_failure(connection: &Connection, encrypted: bool, error: &tokio_postgre
                 FailureCode::Internal,
                 format!(
                     "{} refused the session: {}",
-                    words::capitalised(&words::place(connection)),
+                    words::place_first(connection),
                     db.message()
                 ),
             )
@@ -469,7 +468,7 @@ fn login_failure(connection: &Connection, encrypted: bool, error: &tokio_postgre
             FailureCode::AuthenticationFailed,
             format!(
                 "{} asks for a kind of login that Howdah does not know.",
-                words::capitalised(&words::place(connection))
+                words::place_first(connection)
             ),
         )
         .hint("Howdah logs in by password (SCRAM or MD5), client certificate, peer or trust; not by Kerberos or SSPI.")

@@ -282,7 +282,7 @@ pub fn handshake_failure(connection: &Connection, error: &std::io::Error) -> Fai
         return words::connecting(code, connection).details(format!("TLS handshake: {details}"));
     };
     let host = &connection.host;
-    let place = words::capitalised(&words::place(connection));
+    let place = words::place_first(connection);
     let failure = match cause {
         rustls::Error::InvalidCertificate(certificate) => untrusted(connection, certificate),
         rustls::Error::NoCertificatesPresented => words::connecting(FailureCode::TlsUntrusted, connection),

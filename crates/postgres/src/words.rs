@@ -14,6 +14,16 @@ pub fn place(connection: &Connection) -> String {
     }
 }
 
+/// The same at the beginning of a sentence. A host's name stays as it is written.
+pub fn place_first(connection: &Connection) -> String {
+    let place = place(connection);
+    if connection.is_socket() {
+        capitalised(&place)
+    } else {
+        place
+    }
+}
+
 /// The first letter large.
 pub fn capitalised(text: &str) -> String {
     let mut letters = text.chars();
@@ -51,7 +61,7 @@ pub fn connecting(code: FailureCode, connection: &Connection) -> Failure {
             "Check your network, your VPN, and the address.".to_owned(),
         ),
         FailureCode::Timeout => (
-            format!("{} did not answer in time.", capitalised(&place)),
+            format!("{} did not answer in time.", place_first(connection)),
             "Check the host and port, your VPN, and whether a firewall lets this machine in; managed servers have a list of allowed addresses.".to_owned(),
         ),
         FailureCode::NotPostgres => (
@@ -59,7 +69,7 @@ pub fn connecting(code: FailureCode, connection: &Connection) -> Failure {
             format!("Check the port; PostgreSQL usually listens on {}.", Connection::DEFAULT_PORT),
         ),
         FailureCode::TlsUnavailable => (
-            format!("{} does not offer an encrypted connection, and TLS mode {} demands one.", capitalised(&place), connection.tls.mode.as_libpq()),
+            format!("{} does not offer an encrypted connection, and TLS mode {} demands one.", place_first(connection), connection.tls.mode.as_libpq()),
             "Turn TLS on at the server, or choose TLS mode prefer or disable if the way to it is safe without.".to_owned(),
         ),
         FailureCode::TlsUntrusted => (
@@ -67,23 +77,23 @@ pub fn connecting(code: FailureCode, connection: &Connection) -> Failure {
             "Give the authority's certificate as CA file (managed services offer it for download), or check that the host name is the one in the certificate.".to_owned(),
         ),
         FailureCode::TlsRequired if connection.tls.mode == TlsMode::Disable => (
-            format!("{} does not let role {role} in without encryption.", capitalised(&place)),
+            format!("{} does not let role {role} in without encryption.", place_first(connection)),
             "Choose TLS mode require or stricter.".to_owned(),
         ),
         FailureCode::TlsRequired => (
-            format!("{} does not let role {role} in without TLS or without a client certificate.", capitalised(&place)),
+            format!("{} does not let role {role} in without TLS or without a client certificate.", place_first(connection)),
             "Choose TLS mode require or stricter, and give the client certificate and its key if the server asks for one.".to_owned(),
         ),
         FailureCode::PasswordRequired => (
-            format!("{} asks for a password for role {role}, and none was given.", capitalised(&place)),
+            format!("{} asks for a password for role {role}, and none was given.", place_first(connection)),
             "Enter the password.".to_owned(),
         ),
         FailureCode::AuthenticationFailed => (
-            format!("{} rejected the login of role {role}: wrong password, or no such role.", capitalised(&place)),
+            format!("{} rejected the login of role {role}: wrong password, or no such role.", place_first(connection)),
             "Check the role and its password. Through a pooler or at a managed service the role may have to be written differently (role.project, role@server).".to_owned(),
         ),
         FailureCode::NotAllowedByHba => (
-            format!("{} does not let role {role} into database {database} from this machine: pg_hba.conf has no line that allows it.", capitalised(&place)),
+            format!("{} does not let role {role} into database {database} from this machine: pg_hba.conf has no line that allows it.", place_first(connection)),
             "Add a line to the server's pg_hba.conf and reload it, or allow this machine's address at the managed service.".to_owned(),
         ),
         FailureCode::RoleNotFound => (
@@ -99,7 +109,7 @@ pub fn connecting(code: FailureCode, connection: &Connection) -> Failure {
             "Howdah tries again. If it lasts, close idle connections or raise max_connections (or the limit of the role, the database or the pooler).".to_owned(),
         ),
         FailureCode::ServerStarting => (
-            format!("{} is starting up, shutting down or recovering, and lets nobody in yet.", capitalised(&place)),
+            format!("{} is starting up, shutting down or recovering, and lets nobody in yet.", place_first(connection)),
             "Howdah tries again. If it lasts, look into the server's log.".to_owned(),
         ),
         FailureCode::PoolerUnsuitable => (
@@ -107,7 +117,7 @@ pub fn connecting(code: FailureCode, connection: &Connection) -> Failure {
             POOLER_HINT.to_owned(),
         ),
         FailureCode::ConnectionLost => (
-            format!("{} closed the connection while it was being made.", capitalised(&place)),
+            format!("{} closed the connection while it was being made.", place_first(connection)),
             "Howdah tries again. If it lasts, look into the server's log, and check what stands between (firewall, load balancer, tunnel).".to_owned(),
         ),
         FailureCode::UnsupportedVersion => (
