@@ -9,6 +9,7 @@ pub mod chance;
 pub mod cluster;
 pub mod gate;
 pub mod impostor;
+pub mod moto;
 pub mod pooler;
 pub mod rclone;
 pub mod sample;
