@@ -19,6 +19,7 @@ mod faulty;
 mod folder;
 mod open;
 mod path;
+pub mod s3;
 mod upload;
 
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
@@ -28,3 +29,4 @@ pub use faulty::{Fault, Faulty};
 pub use folder::{Folder, MARKER};
 pub use open::open;
 pub use path::ObjectPath;
+pub use s3::S3;
