@@ -20,6 +20,7 @@ mod folder;
 mod open;
 mod path;
 pub mod probe;
+pub mod s3;
 mod upload;
 
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
@@ -29,3 +30,4 @@ pub use faulty::{Fault, Faulty};
 pub use folder::{Folder, MARKER};
 pub use open::open;
 pub use path::ObjectPath;
+pub use s3::S3;

@@ -9,10 +9,13 @@ pub mod chance;
 pub mod cluster;
 pub mod disk;
 pub mod forward;
+pub mod gate;
 pub mod impostor;
+pub mod moto;
 pub mod pooler;
 pub mod rclone;
 pub mod sample;
+pub mod tcp_gate;
 mod template;
 pub mod tools;
 
