@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
+pub mod ftpd;
 pub mod gate;
 pub mod impostor;
 pub mod pooler;
