@@ -14,20 +14,27 @@
 pub mod conformance;
 mod destination;
 mod error;
+mod exactly;
 #[cfg(feature = "testing")]
 mod faulty;
 mod folder;
+mod ftp;
 mod open;
 mod path;
 pub mod probe;
 pub mod s3;
+mod patience;
 mod upload;
+mod webdav;
 
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
 pub use error::{Cause, Error, HostKey, MissingWhy};
 #[cfg(feature = "testing")]
 pub use faulty::{Fault, Faulty};
 pub use folder::{Folder, MARKER};
+pub use ftp::Ftp;
 pub use open::open;
 pub use path::ObjectPath;
 pub use s3::S3;
+pub use patience::Patience;
+pub use webdav::Webdav;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use howdah_domain::{Place, Secret};
 
 use crate::{Destination, Error, Folder, S3};
+use crate::{Destination, Error, Folder, Ftp, Webdav};
 
 /// Makes the destination at a place. Nothing is touched and nobody is asked: what is wrong with it shows when it is used.
 ///
@@ -14,6 +15,8 @@ pub fn open(place: &Place, secret: Option<&Secret>) -> Result<Arc<dyn Destinatio
     match place {
         Place::Folder(place) => Ok(Arc::new(Folder::new(&place.path))),
         Place::S3(place) => Ok(Arc::new(S3::new(place, secret)?)),
+        Place::Webdav(place) => Ok(Arc::new(Webdav::new(place, secret)?)),
+        Place::Ftp(place) => Ok(Arc::new(Ftp::new(place, secret)?)),
         _ => Err(Error::Misconfigured {
             why: format!("This version of Howdah cannot use {place}."),
         }),

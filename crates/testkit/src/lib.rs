@@ -9,6 +9,7 @@ pub mod chance;
 pub mod cluster;
 pub mod disk;
 pub mod forward;
+pub mod ftpd;
 pub mod gate;
 pub mod impostor;
 pub mod moto;
