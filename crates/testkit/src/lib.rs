@@ -7,10 +7,12 @@
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
+pub mod gate;
 pub mod impostor;
 pub mod pooler;
 pub mod rclone;
 pub mod sample;
+pub mod tcp_gate;
 mod template;
 pub mod tools;
 
