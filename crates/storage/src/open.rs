@@ -6,6 +6,8 @@ use howdah_domain::{Place, Secret};
 
 use crate::{Destination, Error, Folder, S3};
 use crate::{Destination, Error, Folder, Ftp, Webdav};
+use crate::cloud::{Cloud, Patience};
+use crate::{Destination, Error, Folder};
 
 /// Makes the destination at a place. Nothing is touched and nobody is asked: what is wrong with it shows when it is used.
 ///
@@ -17,6 +19,8 @@ pub fn open(place: &Place, secret: Option<&Secret>) -> Result<Arc<dyn Destinatio
         Place::S3(place) => Ok(Arc::new(S3::new(place, secret)?)),
         Place::Webdav(place) => Ok(Arc::new(Webdav::new(place, secret)?)),
         Place::Ftp(place) => Ok(Arc::new(Ftp::new(place, secret)?)),
+        Place::Azblob(place) => Ok(Arc::new(Cloud::azblob(place, secret, Patience::default())?)),
+        Place::Gcs(place) => Ok(Arc::new(Cloud::gcs(place, secret, Patience::default())?)),
         _ => Err(Error::Misconfigured {
             why: format!("This version of Howdah cannot use {place}."),
         }),

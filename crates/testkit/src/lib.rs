@@ -4,6 +4,7 @@
 //! Everything listens on 127.0.0.1 and ends with the test, even with one that is killed. Errors are `anyhow`'s: a test
 //! wants to read them, not to tell them apart.
 
+pub mod azurite;
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
@@ -11,6 +12,8 @@ pub mod disk;
 pub mod forward;
 pub mod ftpd;
 pub mod gate;
+pub mod gate;
+pub mod gcs;
 pub mod impostor;
 pub mod moto;
 pub mod pooler;
