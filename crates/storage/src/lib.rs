@@ -24,9 +24,9 @@ mod ftp;
 mod gcs;
 mod open;
 mod path;
+mod patience;
 pub mod probe;
 pub mod s3;
-mod patience;
 mod upload;
 mod webdav;
 
@@ -39,6 +39,6 @@ pub use folder::{Folder, MARKER};
 pub use ftp::Ftp;
 pub use open::open;
 pub use path::ObjectPath;
-pub use s3::S3;
 pub use patience::Patience;
+pub use s3::S3;
 pub use webdav::Webdav;

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use howdah_domain::{Place, Secret};
 
-use crate::{Destination, Error, Folder, S3};
-use crate::{Destination, Error, Folder, Ftp, Webdav};
-use crate::cloud::{Cloud, Patience};
-use crate::{Destination, Error, Folder};
+use crate::{Cloud, Destination, Error, Folder, Ftp, S3, Webdav, cloud};
 
 /// Makes the destination at a place. Nothing is touched and nobody is asked: what is wrong with it shows when it is used.
 ///
@@ -19,8 +16,12 @@ pub fn open(place: &Place, secret: Option<&Secret>) -> Result<Arc<dyn Destinatio
         Place::S3(place) => Ok(Arc::new(S3::new(place, secret)?)),
         Place::Webdav(place) => Ok(Arc::new(Webdav::new(place, secret)?)),
         Place::Ftp(place) => Ok(Arc::new(Ftp::new(place, secret)?)),
-        Place::Azblob(place) => Ok(Arc::new(Cloud::azblob(place, secret, Patience::default())?)),
-        Place::Gcs(place) => Ok(Arc::new(Cloud::gcs(place, secret, Patience::default())?)),
+        Place::Azblob(place) => Ok(Arc::new(Cloud::azblob(
+            place,
+            secret,
+            cloud::Patience::default(),
+        )?)),
+        Place::Gcs(place) => Ok(Arc::new(Cloud::gcs(place, secret, cloud::Patience::default())?)),
         _ => Err(Error::Misconfigured {
             why: format!("This version of Howdah cannot use {place}."),
         }),
