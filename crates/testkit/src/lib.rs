@@ -12,7 +12,6 @@ pub mod disk;
 pub mod forward;
 pub mod ftpd;
 pub mod gate;
-pub mod gate;
 pub mod gcs;
 pub mod impostor;
 pub mod moto;
