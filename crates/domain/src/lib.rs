@@ -24,7 +24,7 @@ pub use clock::{Clock, SystemClock};
 pub use destination::{Place, PlaceKind};
 pub use failure::{Failure, FailureCode};
 pub use id::{DatabaseId, DestinationId, OccurrenceId, PlanId, RunId, ServerId};
-pub use plan::{Plan, Scope, Selection, TableName};
+pub use plan::{Encryption, Plan, Scope, Selection, TableName};
 pub use retention::RetentionRule;
 pub use run::{Phase, Progress, RunKind, RunState, SkipReason, Trigger, WaitReason};
 pub use schedule::Schedule;

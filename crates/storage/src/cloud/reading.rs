@@ -67,9 +67,10 @@ impl Reading {
             if self.rest.is_empty() {
                 return Ok(None);
             }
+            let cancel = self.cancel.clone();
             let piece = tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Err(Error::Cancelled),
+                () = cancel.cancelled() => return Err(Error::Cancelled),
                 piece = self.piece() => piece,
             };
             let error = match piece {
