@@ -60,14 +60,35 @@ impl Engine {
         }
     }
 
-    /// Keeps a plan's passphrase.
-    pub(crate) async fn keep_passphrase(&self, plan: &PlanId, passphrase: &Secret) -> Result<(), Failure> {
-        let label = "Howdah: passphrase of a plan's backups";
-        self.0
-            .secrets
-            .set(&passphrase_reference(plan), label, passphrase)
-            .await
-            .or_failure()
+    /// Sees to it that a plan's backups can be encrypted as it says: the recipients are some, the passphrase is kept.
+    pub(crate) async fn check_encryption(
+        &self,
+        plan: &PlanId,
+        encryption: &Encryption,
+        passphrase: Option<&Secret>,
+    ) -> Result<(), Failure> {
+        match encryption {
+            Encryption::None => Ok(()),
+            Encryption::Keys { recipients } => Recipients::parse(recipients).map(|_| ()).or_failure(),
+            Encryption::Passphrase => {
+                let reference = passphrase_reference(plan);
+                match passphrase.filter(|passphrase| !passphrase.is_empty()) {
+                    Some(passphrase) => {
+                        let label = "Howdah: passphrase of a plan's backups";
+                        self.0
+                            .secrets
+                            .set(&reference, label, passphrase)
+                            .await
+                            .or_failure()
+                    }
+                    None if self.0.secrets.get(&reference).await.or_failure()?.is_some() => Ok(()),
+                    None => Err(Failure::new(
+                        FailureCode::InvalidInput,
+                        "The plan encrypts with a passphrase, and none is given.",
+                    )),
+                }
+            }
+        }
     }
 
     /// Everything at hand to read with. A keyring that cannot be read gives no keys, and what is encrypted says so then.

@@ -77,8 +77,11 @@ impl Engine {
             return Err(Failure::new(FailureCode::InvalidInput, problem));
         }
         let now = self.0.clock.now();
+        let id = draft.id.unwrap_or_else(|| PlanId::from_random(random::bytes()));
+        self.check_encryption(&id, &encryption, draft.passphrase.as_ref())
+            .await?;
         let plan = Plan {
-            id: draft.id.unwrap_or_else(|| PlanId::from_random(random::bytes())),
+            id,
             server_id: draft.server_id,
             scope: draft.scope,
             selection: draft.selection,

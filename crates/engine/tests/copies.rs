@@ -74,6 +74,7 @@ impl Two {
             folder: None,
             destinations: destinations.clone(),
             encryption: None,
+            passphrase: None,
             retention: None,
             enabled: true,
         };

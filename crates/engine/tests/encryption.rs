@@ -46,6 +46,7 @@ async fn encrypted(test: &TestEngine, cluster: &Cluster, encryption: Encryption)
         folder: Some(test.folder()),
         destinations: Vec::new(),
         encryption: Some(encryption),
+        passphrase: None,
         retention: None,
         enabled: true,
     };

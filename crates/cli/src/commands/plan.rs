@@ -79,6 +79,7 @@ async fn add(engine: &Engine, arguments: PlanAdd, output: Output) -> Result<Done
             folder: destinations.is_empty().then_some(proposal.folder),
             destinations: destinations.into_iter().map(|view| view.id).collect(),
             encryption: Some(encryption),
+            passphrase: None,
             retention: Some(retention),
             enabled: true,
         })

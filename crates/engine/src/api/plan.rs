@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use howdah_domain::{DestinationId, Encryption, PlanId, RetentionRule, Schedule, Scope, Selection, ServerId};
+use howdah_domain::{
+    DestinationId, Encryption, PlanId, RetentionRule, Schedule, Scope, Secret, Selection, ServerId,
+};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -49,6 +51,10 @@ pub struct PlanDraft {
     /// Who can read the backups; none leaves it as it is, or for a new plan unencrypted.
     #[serde(default)]
     pub encryption: Option<Encryption>,
+    /// The passphrase, where that opens the backups; none leaves the one that is kept.
+    #[serde(default)]
+    #[ts(type = "string | null")]
+    pub passphrase: Option<Secret>,
     /// For how long backups are kept; none leaves it as it is, or for a new plan keeps everything.
     #[serde(default)]
     pub retention: Option<RetentionRule>,

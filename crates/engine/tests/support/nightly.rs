@@ -37,6 +37,7 @@ pub async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> Plan
         folder: Some(test.folder()),
         destinations: Vec::new(),
         encryption: None,
+        passphrase: None,
         retention: None,
         enabled: true,
     };
