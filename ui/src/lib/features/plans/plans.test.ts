@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { useTransport, type Plan, type Schedule } from '$lib/ipc';
 import { Fixture } from '$lib/ipc/fixture';
 import { PlanEditor } from './editor.svelte';
+import { KEEP_EVERYTHING } from './retention.svelte';
 import { planSentence } from './sentence';
 import { formatTableName, parseTableName, parseTableNames } from './table-name';
 import { formatTimeOfDay, parseTimeOfDay } from './time-of-day';
@@ -29,7 +30,9 @@ const saved: Plan = {
   globals: false,
   schedule: { type: 'weekly', days: ['sunday', 'monday'], at: { hour: 3, minute: 30 } },
   time_zone: 'Europe/Berlin',
-  destinations: ['dest'],
+  destinations: ['dest', 'bucket'],
+  encryption: { with: 'none' },
+  retention: KEEP_EVERYTHING,
   level: 3,
   enabled: false,
   created_at: '2026-11-22T03:00:00Z',
@@ -110,12 +113,12 @@ describe('a plan’s sentence', () => {
     ],
     [{ type: 'manual' }, 'Only when asked, back up shop into ~/Howdah.'],
   ])('%o is said', (schedule, sentence) => {
-    expect(planSentence({ ...proposal, schedule, folder: '~/Howdah' })).toBe(sentence);
+    expect(planSentence({ ...proposal, schedule, places: ['~/Howdah'] })).toBe(sentence);
   });
 
   test('names what all databases leave out', () => {
-    expect(planSentence({ ...saved, folder: undefined })).toContain(
-      'back up all databases of this server except scratch into its folder.',
+    expect(planSentence({ ...saved, places: [] })).toContain(
+      'back up all databases of this server except scratch into its destinations.',
     );
   });
 });
@@ -145,12 +148,15 @@ describe('the editor', () => {
       schedule: proposal.schedule,
       time_zone: 'Europe/Berlin',
       folder: '/home/ada/Howdah',
+      destinations: [],
+      encryption: { with: 'none' },
+      retention: KEEP_EVERYTHING,
       enabled: true,
     });
   });
 
   test('gives a saved plan back unchanged', () => {
-    const draft = new PlanEditor({ plan: saved, folder: '/backups' }).draft('server');
+    const draft = new PlanEditor({ plan: saved }).draft('server');
     expect(draft).toMatchObject({
       id: 'plan',
       scope: saved.scope,
@@ -158,7 +164,10 @@ describe('the editor', () => {
       globals: false,
       schedule: { type: 'weekly', days: ['monday', 'sunday'], at: { hour: 3, minute: 30 } },
       enabled: false,
-      folder: '/backups',
+      folder: null,
+      destinations: ['dest', 'bucket'],
+      encryption: { with: 'none' },
+      retention: KEEP_EVERYTHING,
     });
   });
 
