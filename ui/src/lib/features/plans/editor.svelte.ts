@@ -184,6 +184,9 @@ export class PlanEditor {
     return this.encryption.problem ?? this.retention.problem;
   });
 
+  /** Whether all that a draft needs is there: this machine's key may still be on its way. */
+  readonly ready = $derived.by(() => this.problem === undefined && this.encryption.chosen !== undefined);
+
   /** The databases to choose from: `all` first. */
   options(databases: readonly string[]): { value: string; label: string }[] {
     const named = new Set(databases);

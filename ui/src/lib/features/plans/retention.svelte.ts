@@ -72,6 +72,12 @@ export function writeSize(bytes: number): string {
   return `${bytes / size} ${unit}`;
 }
 
+/** The sentence whose words are chosen, with a place for each. */
+export function retentionKey({ mode, hours }: Pick<RetentionForm, 'mode' | 'hours'>) {
+  const which = mode === 'everything' ? mode : hours ? 'hours' : mode;
+  return `retention.sentence_${which}` as const;
+}
+
 export class RetentionForm {
   mode = $state<'everything' | 'rule'>('everything');
   numbers = $state<Record<NumberName, string>>({

@@ -83,8 +83,8 @@ export const plans = {
   'retention.mode': 'For how long',
   'retention.mode_everything': 'Keep everything',
   'retention.mode_rule': 'Keep',
-  'retention.everything': '{mode}.',
-  'retention.sentence':
+  'retention.sentence_everything': '{mode}.',
+  'retention.sentence_rule':
     '{mode} the last {keep_last}, all of the last {keep_within_days} days, and one for each of {daily} days, {weekly} weeks, {monthly} months and {yearly} years; at most {total} together; always at least {good} good ones.',
   'retention.sentence_hours':
     '{mode} the last {keep_last}, all of the last {keep_within_days} days, and one for each of {hourly} hours, {daily} days, {weekly} weeks, {monthly} months and {yearly} years; at most {total} together; always at least {good} good ones.',
@@ -134,6 +134,9 @@ export const plans = {
   'encryption.none_hint': 'Whoever gets at the files can read them.',
   'encryption.keys_hint': 'Only who holds one of these keys can read them.',
   'encryption.passphrase_hint': 'Only who knows the passphrase can read them. It stays as it is.',
+  'encryption.says_none': 'Not encrypted.',
+  'encryption.says_keys': 'Encrypted to keys.',
+  'encryption.says_passphrase': 'Encrypted with a passphrase.',
   'encryption.own': 'This machine’s key',
   'encryption.own_hint':
     'Save its recovery kit under Settings, Keys: without it a lost machine takes the backups along.',
