@@ -45,9 +45,11 @@ export const settings = {
   'kit.test': 'Test a kit',
   'kit.open': 'Open a kit',
   'kit.saved': 'Recovery kit saved',
-  'kit.never_saved': 'The recovery kit was never saved: without it a lost machine takes encrypted backups along',
+  'kit.never_saved':
+    'The recovery kit was never saved: without it a lost machine takes encrypted backups along',
   'kit.tested': 'tested',
-  'kit.saved_at': 'Saved as {path}. Whoever has this file can read your backups: keep it where this machine is not.',
+  'kit.saved_at':
+    'Saved as {path}. Whoever has this file can read your backups: keep it where this machine is not.',
   'kit.right': 'This kit is right: it opens what this machine encrypts.',
   'kit.other': 'This kit holds another key, {key}. It does not open what this machine encrypts.',
   'kit.opened': 'What is encrypted to {key} can be read here from now on.',
