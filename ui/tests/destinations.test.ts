@@ -31,7 +31,7 @@ describe('the page of destinations', () => {
     const rows = screen.getAllByRole('row').map((row) => row.textContent.replace(/\s+/g, ' '));
     expect(rows.some((row) => /Folder .*\/home\/ada\/Howdah.*16 backups.*412 GB.*Good/.test(row))).toBe(true);
     expect(rows.some((row) => /S3 Backup bucket.*s3:\/\/ada-backups\/laptop/.test(row))).toBe(true);
-    expect(rows.some((row) => /SFTP Office.*destination unreachable/.test(row))).toBe(true);
+    expect(rows.some((row) => /SFTP Office.*Not reached/.test(row))).toBe(true);
     expect(screen.getByText('Check that it is switched on, or your VPN.')).toBeTruthy();
   });
 

@@ -24,8 +24,18 @@ export function destinationName({
   return kind === 'folder' && !name.startsWith('~/') ? location : name;
 }
 
+/** The failures that have a word of their own beside a destination; the sentence stands below it. */
+const WORDED = [
+  'destination_unreachable',
+  'destination_denied',
+  'destination_missing',
+  'destination_read_only',
+  'sign_in_needed',
+  'keyring_locked',
+] as const;
+
 export function destinationLook({ failure }: Pick<DestinationView, 'failure'>): { tone: Tone; word: string } {
-  return failure
-    ? { tone: 'bad', word: t(`failure.${failure.code}`) }
-    : { tone: 'ok', word: t('destination.good') };
+  if (!failure) return { tone: 'ok', word: t('destination.good') };
+  const worded = WORDED.find((code) => code === failure.code) ?? 'other';
+  return { tone: 'bad', word: t(`destination_state.${worded}`) };
 }

@@ -54,6 +54,14 @@ export const destinations = {
     'Signing in to Google comes with the next version. Until then a Google Drive cannot be added here.',
   'destination.moved': 'Copies made so far are expected at the new place.',
 
+  'destination_state.destination_unreachable': 'Not reached',
+  'destination_state.destination_denied': 'Not let in',
+  'destination_state.destination_missing': 'Missing',
+  'destination_state.destination_read_only': 'Read-only',
+  'destination_state.sign_in_needed': 'Sign-in needed',
+  'destination_state.keyring_locked': 'Keyring locked',
+  'destination_state.other': 'Failing',
+
   'found.nothing': 'There are no backups on {name}.',
   'found.some': { one: 'There is {n} backup on {name}.', other: 'There are {n} backups on {name}.' },
   'found.all_known': 'All of them were listed already.',
