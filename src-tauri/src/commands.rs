@@ -1,6 +1,9 @@
 //! What the window may ask: each command is a few lines over a method of the engine of the same name. Errors cross as
 //! [`howdah_domain::Failure`].
 
+mod backups;
+mod destinations;
+mod keys;
 mod pages;
 mod plans;
 mod runs;
@@ -17,6 +20,21 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         pages::run_page,
         pages::list_backups,
         pages::list_runs,
+        backups::copy_to,
+        backups::delete_copy,
+        backups::pin_backup,
+        backups::preview_retention,
+        destinations::list_destinations,
+        destinations::test_destination,
+        destinations::add_destination,
+        destinations::change_destination,
+        destinations::remove_destination,
+        destinations::attach,
+        keys::own_key,
+        keys::list_keys,
+        keys::save_kit,
+        keys::test_kit,
+        keys::import_kit,
         servers::parse_connection,
         servers::test_connection,
         servers::cancel_test,

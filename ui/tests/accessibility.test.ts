@@ -9,6 +9,7 @@ import Add from '../src/routes/add/+page.svelte';
 import Backups from '../src/routes/backups/+page.svelte';
 import Databases from '../src/routes/databases/+page.svelte';
 import OverviewPage from '../src/routes/+page.svelte';
+import Destinations from '../src/routes/destinations/+page.svelte';
 import Runs from '../src/routes/runs/+page.svelte';
 import SettingsPage from '../src/routes/settings/+page.svelte';
 import type { Scenario } from '$lib/ipc/fixture/world';
@@ -38,6 +39,7 @@ describe('axe finds nothing', () => {
   test.each([
     ['databases', Databases, '/databases'],
     ['backups', Backups, '/backups'],
+    ['destinations', Destinations, '/destinations'],
     ['activity', Runs, '/runs'],
     ['settings', SettingsPage, '/settings'],
     ['add a database', Add, '/add'],
@@ -126,6 +128,34 @@ describe('axe finds nothing', () => {
     await fireEvent.click(screen.getByRole('button', { name: 'Edit the plan' }));
     await settle();
     expect(screen.getByRole('dialog', { name: 'Edit the plan' })).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+});
+
+describe('axe finds nothing in what asks about copies', () => {
+  test('where a destination of each kind is added and tested', async () => {
+    const { container } = await show(Destinations, {}, { fixture: small() });
+    await press('Add a destination');
+    for (const kind of ['folder', 's3', 'sftp', 'webdav', 'ftp', 'azblob', 'gcs', 'drive']) {
+      await fireEvent.change(screen.getByRole('combobox', { name: 'Kind' }), { target: { value: kind } });
+      await settle();
+      expect(await findings(container)).toEqual([]);
+    }
+    await fireEvent.change(screen.getByRole('combobox', { name: 'Kind' }), { target: { value: 's3' } });
+    await settle();
+    await fireEvent.input(screen.getByLabelText('Bucket'), { target: { value: 'read-only' } });
+    await press('Test');
+    expect(screen.getByRole('alert')).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('where the last copy is deleted', async () => {
+    const fixture = small();
+    const backup = fixture.world.backups.find((each) => each.copies.length === 1);
+    const { container } = await show(BackupDetailView, { id: backup?.id ?? '' }, { fixture });
+    await press('More for the copy on /home/ada/Howdah');
+    await fireEvent.click(screen.getByRole('menuitem', { name: 'Delete this copy' }));
+    await settle();
     expect(await findings(container)).toEqual([]);
   });
 });

@@ -171,7 +171,8 @@ describe('a database', () => {
     await settle();
     expect(fixture.calls.find((each) => each.command === 'save_plan')?.args.plan).toMatchObject({
       enabled: false,
-      folder: '/home/ada/Howdah',
+      folder: null,
+      destinations: ['dest-home'],
     });
     expect(screen.getByText('Paused: the schedule does not start it')).toBeTruthy();
   });

@@ -137,12 +137,15 @@ export class AddDatabase {
     const { connection } = this;
     if (!connection) return;
     if (!this.name) this.name = connection.host.startsWith('/') ? '' : connection.host;
-    this.plan = new PlanEditor({
-      schedule: { type: 'daily', at: settings.settings.default_time },
-      time_zone: settings.time_zone,
-      folder: settings.settings.default_folder,
-      scope: { type: 'database', name: connection.database },
-    });
+    this.plan = new PlanEditor(
+      {
+        schedule: { type: 'daily', at: settings.settings.default_time },
+        time_zone: settings.time_zone,
+        folder: settings.settings.default_folder,
+        scope: { type: 'database', name: connection.database },
+      },
+      settings.destinations,
+    );
   }
 
   /** Saves server and plan, starts the first backup. Answers where to go. */

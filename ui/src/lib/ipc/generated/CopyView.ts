@@ -15,7 +15,7 @@ destination_id: DestinationId,
  */
 destination_name: string, 
 /**
- * The backup's folder, absolute.
+ * Where it lies, for people: the folder's absolute path, or the destination's URL and the folder there.
  */
 path: string, 
 /**

@@ -33,6 +33,13 @@ export const backups = {
   'backup.damaged': 'Damaged',
   'backup.open_folder': 'Open the folder',
   'backup.copy_path': 'Copy the path',
+  'backup.kept': 'Kept',
+  'backup.pin': 'Pin',
+  'backup.unpin': 'Unpin',
+  'backup.pin_hint': 'No rule deletes a pinned backup.',
+  'backup.pinned': 'Pinned',
+  'backup.pinned_words': 'Pinned: no rule deletes it',
+  'backup.encryption': 'Encryption',
   'backup.by_hand': 'Restore by hand',
   'backup.by_hand_text': 'Without Howdah, on any machine that has zstd and PostgreSQL’s own programs:',
   'backup.copy_commands': 'Copy the commands',
@@ -44,6 +51,28 @@ export const backups = {
   'backup.none_text':
     'Each good backup will be listed here, with its size, its rows and whether it was read back.',
   'backup.to_databases': 'Go to the databases',
+
+  'backup_encryption.none': 'Not encrypted',
+  'backup_encryption.keys': 'Encrypted to',
+  'backup_encryption.passphrase': 'Encrypted with a passphrase',
+
+  'copy.to': 'Copy to…',
+  'copy.to_title': 'Copy this backup to another destination',
+  'copy.to_hint': 'It is copied as it is, encrypted or not, and checked.',
+  'copy.make': 'Copy',
+  'copy.column_destination': 'Destination',
+  'copy.column_state': 'State',
+  'copy.column_where': 'Where',
+  'copy.column_acts': 'What can be done',
+  'copy.menu': 'More for the copy on {name}',
+  'copy.delete': 'Delete this copy',
+  'copy.delete_title': 'Delete the copy on {name}?',
+  'copy.delete_text': {
+    one: 'The copy on {names} stays.',
+    other: 'The copies on {names} stay.',
+  },
+  'copy.delete_last':
+    'This is the last good copy of this backup: with it the backup is gone, and nothing brings it back.',
 
   'tables.title': 'Tables',
   'tables.search': 'Search tables',

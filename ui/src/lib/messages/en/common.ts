@@ -24,5 +24,6 @@ export const common = {
   'path.choose_folder': 'Choose a folder',
   'path.choose_ca': 'Choose the authority’s certificate',
   'path.choose_certificate': 'Choose the client’s certificate',
+  'path.choose_private_key': 'Choose the private key',
   'path.choose_key': 'Choose the client’s key',
 } as const satisfies Messages;

@@ -6,6 +6,7 @@ import { add } from './add';
 import { backups } from './backups';
 import { common } from './common';
 import { databases } from './databases';
+import { destinations } from './destinations';
 import { failures } from './failures';
 import { frame } from './frame';
 import { overview } from './overview';
@@ -21,6 +22,7 @@ export const en = {
   ...quantities,
   ...overview,
   ...databases,
+  ...destinations,
   ...servers,
   ...add,
   ...plans,

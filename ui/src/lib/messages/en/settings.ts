@@ -23,10 +23,7 @@ export const settings = {
   'settings.servers': 'Servers',
   'settings.no_servers': 'No servers yet',
   'settings.no_servers_text': 'A server appears here with the first of its databases that you add.',
-  'settings.destinations': 'Destinations',
-  'settings.no_destinations': 'No destinations yet',
-  'settings.no_destinations_text': 'A folder appears here when a plan puts backups into it.',
-  'settings.free': '{size} free',
+  'settings.keys': 'Keys',
   'settings.programs': 'PostgreSQL programs',
   'settings.client': 'pg_dump',
   'settings.server_programs': 'Server',
@@ -37,6 +34,26 @@ export const settings = {
   'settings.keyring': 'Keyring',
   'settings.data_dir': 'Data directory',
   'settings.time_zone': 'Time zone',
+
+  'key.own': 'This machine’s key, to which encrypted plans write',
+  'key.other': 'Brought in',
+  'key.copy': 'Copy the public key',
+  'key.none':
+    'No key yet. One is made when a plan is first encrypted to it; a kit from another machine can be opened here.',
+
+  'kit.save': 'Save the recovery kit',
+  'kit.test': 'Test a kit',
+  'kit.open': 'Open a kit',
+  'kit.saved': 'Recovery kit saved',
+  'kit.never_saved':
+    'The recovery kit was never saved: without it a lost machine takes encrypted backups along',
+  'kit.tested': 'tested',
+  'kit.saved_at':
+    'Saved as {path}. Whoever has this file can read your backups: keep it where this machine is not.',
+  'kit.right': 'This kit is right: it opens what this machine encrypts.',
+  'kit.other': 'This kit holds another key, {key}. It does not open what this machine encrypts.',
+  'kit.opened': 'What is encrypted to {key} can be read here from now on.',
+  'kit.places': 'The kit says that backups are here:',
 
   'theme.system': 'System',
   'theme.light': 'Light',
