@@ -3,6 +3,7 @@
 //! Only what is on the destination counts here; what this machine remembers of backups is in the store, and how one backup is
 //! opened and read is in [`crate::stored`].
 
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use howdah_archive::manifest::MANIFEST_FILE;
 use howdah_archive::{Index, Manifest};
@@ -53,26 +54,13 @@ pub async fn list(
         .iter()
         .filter(|entry| entry.path.name() == MANIFEST_FILE)
         .filter_map(|entry| entry.path.parent());
-    let mut found: Vec<FoundBackup> = stream::iter(folders)
-        .map(|folder| {
-            let stored_bytes = bytes.get(&folder).copied().unwrap_or(0);
-            let stored = StoredBackup::new(Arc::clone(destination), place, folder);
-            async move {
-                let (manifest, failure) = match stored.manifest(cancel).await {
-                    Ok(manifest) => (Some(manifest), None),
-                    Err(failure) => (None, Some(failure)),
-                };
-                FoundBackup {
-                    stored,
-                    manifest,
-                    failure,
-                    stored_bytes,
-                }
-            }
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let mut looks: Vec<BoxFuture<'static, FoundBackup>> = Vec::new();
+    for folder in folders {
+        let stored_bytes = bytes.get(&folder).copied().unwrap_or(0);
+        let stored = StoredBackup::new(Arc::clone(destination), place, folder);
+        looks.push(Box::pin(look(stored, stored_bytes, cancel.clone())));
+    }
+    let mut found: Vec<FoundBackup> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
     if cancel.is_cancelled() {
         return Err(howdah_storage::Error::Cancelled.to_failure());
     }
@@ -82,6 +70,20 @@ pub async fn list(
             .then_with(|| a.stored.folder().cmp(b.stored.folder()))
     });
     Ok(found)
+}
+
+/// Reads one backup's manifest.
+async fn look(stored: StoredBackup, stored_bytes: u64, cancel: CancellationToken) -> FoundBackup {
+    let (manifest, failure) = match stored.manifest(&cancel).await {
+        Ok(manifest) => (Some(manifest), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    FoundBackup {
+        stored,
+        manifest,
+        failure,
+        stored_bytes,
+    }
 }
 
 fn started(found: &FoundBackup) -> Option<jiff::Timestamp> {

@@ -224,11 +224,11 @@ async fn a_disk_that_is_full_keeps_what_was_there_and_serves_again_when_there_is
         ..test.one_off(cluster.connection("postgres"), cluster.password())
     };
     let first = test.back_up(&wanted).await.unwrap();
-    let before = files_below(&wanted.folder);
+    let before = files_below(wanted.place.as_folder().unwrap());
     disk.fill().unwrap();
     let failure = failure(test.back_up(&wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DiskFull, "{failure:?}");
-    assert_eq!(files_below(&wanted.folder), before);
+    assert_eq!(files_below(wanted.place.as_folder().unwrap()), before);
     test.comes_back_equal(&first, cluster.connection("restored"), cluster.password(), 1)
         .await;
     disk.make_room().unwrap();
