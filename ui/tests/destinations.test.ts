@@ -111,6 +111,17 @@ describe('the page of destinations', () => {
     ]);
   });
 
+  test('takes the secret out of the keyring where the place needs none any more', async () => {
+    const { fixture } = await show(Destinations, {}, { fixture: small() });
+    await menu('More for Backup bucket', 'Edit');
+    await type('Access key id', '');
+    await press('Save');
+    expect(called(fixture, 'change_destination')).toMatchObject([
+      { change: { secret: '', place: { access_key_id: null } } },
+    ]);
+    expect(fixture.world.destinations.find((each) => each.id === 'dest-bucket')?.has_secret).toBe(false);
+  });
+
   test('says why one is not removed, and removes one that nothing needs', async () => {
     const { fixture } = await show(Destinations, {}, { fixture: small() });
     await menu('More for /home/ada/Howdah', 'Remove');

@@ -34,9 +34,7 @@ pub(crate) async fn save_kit(
 ) -> Result<Option<String>, Failure> {
     let engine = desk.engine().await?;
     let kit = engine.recovery_kit().await?;
-    let wanted = Wanted::NewFile {
-        name: kit.file_name.clone(),
-    };
+    let wanted = Wanted::NewFile { name: kit.file_name };
     let Some(path) = picker::choose(&window, wanted, title, String::new()).await? else {
         return Ok(None);
     };
