@@ -125,7 +125,11 @@ impl Engine {
             row.name = name.trim().to_owned();
         }
         if let Some(place) = change.place {
-            row.place = checked(place)?;
+            let place = checked(place)?;
+            if place != row.place && row.secret_reference.is_some() && change.secret.is_none() {
+                return Err(enter_again(&place));
+            }
+            row.place = place;
         }
         let mut unneeded = None;
         match change.secret {
@@ -199,10 +203,14 @@ impl Engine {
         let place = checked(input.place)?;
         let secret = match (input.secret.filter(|secret| !secret.is_empty()), input.id) {
             (Some(secret), _) => Some(secret),
-            (None, Some(id)) => match self.destination(&id).await?.secret_reference {
-                Some(reference) => self.0.secrets.get(&reference).await.or_failure()?,
-                None => None,
-            },
+            (None, Some(id)) => {
+                let row = self.destination(&id).await?;
+                match row.secret_reference {
+                    Some(_) if row.place != place => return Err(enter_again(&place)),
+                    Some(reference) => self.0.secrets.get(&reference).await.or_failure()?,
+                    None => None,
+                }
+            }
             (None, None) => None,
         };
         Ok((place, secret))
@@ -223,6 +231,16 @@ impl Engine {
             .or_failure()?;
         Ok(reference)
     }
+}
+
+/// A secret that was given for one place is not shown to another.
+fn enter_again(place: &Place) -> Failure {
+    let what = place.secret_name().unwrap_or("secret");
+    Failure::new(
+        FailureCode::InvalidInput,
+        format!("The place was changed: enter its {what} again."),
+    )
+    .hint("What is kept in the keyring was given for the place as it was, and might go to another server.")
 }
 
 /// A place that could exist, in its uniform form; a folder's `~/` is the home directory.

@@ -1,5 +1,6 @@
 //! The store's rows as the doors see them.
 
+use howdah_domain::Encryption;
 use howdah_store::tables::backups::{Backup, BackupCopy};
 use howdah_store::tables::run_logs;
 use howdah_store::tables::runs::Run;
@@ -47,6 +48,14 @@ pub(crate) fn backup(backup: &Backup) -> BackupView {
         client_version: backup.client_version.clone(),
         copies: backup.copies.iter().map(copy).collect(),
         verified_at: backup.verified_at(),
+        pinned: backup.pinned,
+        encryption: match &backup.encryption {
+            None => Encryption::None,
+            Some(encryption) if encryption.age_passphrase => Encryption::Passphrase,
+            Some(encryption) => Encryption::Keys {
+                recipients: encryption.age_recipients.clone(),
+            },
+        },
     }
 }
 

@@ -365,7 +365,7 @@ async fn a_new_machine_knows_every_backup_of_a_destination_that_is_attached_and_
     let secret = two.cluster.password();
     let target = two.cluster.connection("again");
     let compared =
-        howdah_engine::restore::compare_with(&stored, &target, Some(&secret), 1, &reporter, &never)
+        howdah_engine::restore::compare_with(&stored, None, &target, Some(&secret), 1, &reporter, &never)
             .await
             .unwrap();
     assert_eq!(compared.mismatches, []);

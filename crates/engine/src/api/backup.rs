@@ -1,6 +1,6 @@
 //! Backups, their copies and their tables.
 
-use howdah_domain::{BackupId, DatabaseId, DestinationId, Failure, RunId};
+use howdah_domain::{BackupId, DatabaseId, DestinationId, Encryption, Failure, RunId};
 use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
@@ -42,6 +42,10 @@ pub struct BackupView {
     /// When it was last read back and found whole.
     #[ts(type = "string | null")]
     pub verified_at: Option<Timestamp>,
+    /// Whether it is kept from every rule.
+    pub pinned: bool,
+    /// Who can read it.
+    pub encryption: Encryption,
 }
 
 /// A backup on one destination.

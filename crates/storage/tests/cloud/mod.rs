@@ -1,6 +1,6 @@
 //! What the tests of both clouds share.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(unreachable_pub, dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
 use std::io::{BufRead as _, BufReader};

@@ -15,7 +15,7 @@ use howdah_domain::{
 use howdah_store::{
     Store,
     tables::{
-        backups::{Backup, BackupCopy, CopyState},
+        backups::{Backup, BackupCopy},
         databases,
         destinations::{self, Destination},
         plans,

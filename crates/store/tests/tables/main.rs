@@ -10,8 +10,8 @@ use std::slice;
 
 use common::{World, destination, moment, plan, random, server, time};
 use howdah_domain::{
-    DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Schedule, Scope, Selection, TableName, Tls,
-    TlsMode,
+    DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Place, Schedule, Scope, Selection,
+    TableName, Tls, TlsMode,
 };
 use howdah_store::{
     Error, Store,
