@@ -35,6 +35,9 @@ const WORK_FACTOR: u8 = 17;
 /// The greatest work factor that is accepted when reading: 2^20 needs 1 GiB. `age -p` writes 2^18.
 const GREATEST_WORK_FACTOR: u8 = 20;
 
+/// A file is encrypted to at most so many keys.
+pub const MOST_RECIPIENTS: usize = 64;
+
 /// Bytes of a chunk before age.
 const CHUNK: u64 = 64 << 10;
 
@@ -110,7 +113,8 @@ impl Recipients {
     /// The holders of these keys: each of them alone can read.
     ///
     /// # Errors
-    /// [`Error::NoRecipient`] where there is none: nobody could read what is written.
+    /// [`Error::NoRecipient`] where there is none: nobody could read what is written; [`Error::TooManyRecipients`] where there
+    /// are more than [`MOST_RECIPIENTS`].
     pub fn keys(recipients: impl IntoIterator<Item = Recipient>) -> Result<Self, Error> {
         let mut keys: Vec<Recipient> = Vec::new();
         for recipient in recipients {
@@ -121,13 +125,16 @@ impl Recipients {
         if keys.is_empty() {
             return Err(Error::NoRecipient);
         }
+        if keys.len() > MOST_RECIPIENTS {
+            return Err(Error::TooManyRecipients { given: keys.len() });
+        }
         Ok(Self(Kind::Keys(keys)))
     }
 
     /// As [`keys`](Self::keys), from texts.
     ///
     /// # Errors
-    /// [`Error::NotARecipient`] for the first that is none; [`Error::NoRecipient`].
+    /// [`Error::NotARecipient`] for the first that is none; as [`keys`](Self::keys).
     pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, Error> {
         let recipients: Vec<Recipient> = texts
             .iter()

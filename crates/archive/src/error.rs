@@ -72,6 +72,15 @@ pub enum Error {
     /// There is nobody who could read what is to be encrypted.
     #[error("no recipient and no passphrase to encrypt to")]
     NoRecipient,
+    /// There are more recipients than an encrypted file may have.
+    #[error(
+        "{given} recipients are more than the {} that a backup may have",
+        crate::encryption::MOST_RECIPIENTS
+    )]
+    TooManyRecipients {
+        /// How many there are.
+        given: usize,
+    },
     /// A text is not a secret key. It is not repeated.
     #[error("not a secret key of age: one begins with AGE-SECRET-KEY-1")]
     NotAKey,
@@ -211,6 +220,8 @@ impl Error {
                 "There is nobody who could read what is encrypted.",
             )
             .hint("Give at least one recipient (age1…), or a passphrase."),
+            Self::TooManyRecipients { .. } => Failure::new(FailureCode::InvalidInput, sentence(&details))
+                .hint("Let several people share a key, or leave some out."),
             Self::NotAKey => Failure::new(FailureCode::InvalidInput, "This is not a secret key of age.")
                 .hint("A secret key begins with AGE-SECRET-KEY-1; the recovery kit has it."),
             Self::Encrypt { .. } => {

@@ -138,7 +138,9 @@ fn with_or_without_the_key_a_flipped_bit_is_found_and_its_file_named() {
     for path in files_of(folder.path()) {
         let name = path.file_name().unwrap().to_str().unwrap();
         let sound = fs::read(&path).unwrap();
-        for at in 0..sound.len() {
+        // Some bytes of the header and of the rest: each is two verifications.
+        let rest = (0..60).map(|_| random.below(sound.len())).collect::<Vec<_>>();
+        for at in (0..sound.len().min(300)).step_by(3).chain(rest) {
             let mut flipped = sound.clone();
             flipped[at] ^= 1 << random.below(8);
             fs::write(&path, &flipped).unwrap();
@@ -206,7 +208,7 @@ fn write_manifest(folder: &Path, manifest: &Manifest) {
 
 #[test]
 fn an_encrypted_backups_manifest_names_no_table_but_its_index_does() {
-    let (_, keys, recipients) = key();
+    let (identity, keys, recipients) = key();
     let folder = tempfile::tempdir().unwrap();
     let (mut encoded, mut manifest) =
         write_backup_for(Some(&recipients), folder.path(), &Archive::sample(16));
@@ -220,7 +222,8 @@ fn an_encrypted_backups_manifest_names_no_table_but_its_index_does() {
     manifest.options.partial = true;
     manifest.options.selection = Some(selection.clone());
     let text = String::from_utf8(manifest.to_bytes()).unwrap();
-    for name in ["secret_schema", "secret_table", "users", "odd", "AGE-SECRET-KEY"] {
+    let secret = identity.to_secret();
+    for name in ["secret_schema", "secret_table", "users", "odd", secret.expose()] {
         assert!(!text.contains(name), "{name}: {text}");
     }
     assert!(text.contains(&recipients.to_manifest().age_recipients[0]));

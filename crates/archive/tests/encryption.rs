@@ -287,17 +287,21 @@ fn each_of_several_recipients_can_read_alone() {
     }
     // More than fit into the first bytes that are fetched.
     let (keys, _) = key();
-    let many: Vec<Identity> = (0..60).map(|_| Identity::generate()).collect();
+    let many: Vec<Identity> = (0..64).map(|_| Identity::generate()).collect();
     let recipients = Recipients::keys(many.iter().map(Identity::recipient)).unwrap();
     let content = vec![1; 200_000];
     let stored = recipients.encrypt(&content).unwrap();
-    let last = Keys::none().and_identity(many[59].clone());
+    let last = Keys::none().and_identity(many[63].clone());
     let source = last.source(FILE, &stored[..]).unwrap();
     assert!(range(&source, 70_000, 100_000).unwrap() == content[70_000..170_000]);
     assert!(matches!(
         keys.source(FILE, &stored[..]),
         Err(Error::WrongKey { .. })
     ));
+    let one_more = Identity::generate();
+    let too_many = many.iter().chain([&one_more]).map(Identity::recipient);
+    let error = Recipients::keys(too_many).unwrap_err();
+    assert!(matches!(error, Error::TooManyRecipients { given: 65 }), "{error}");
 }
 
 #[rstest]

@@ -16,8 +16,9 @@ use super::{GREATEST_WORK_FACTOR, Keys, to_age};
 use crate::Error;
 use crate::decode::to_io;
 
-/// No header is longer: each recipient takes some 100 bytes. (age's reader takes time with the square of it.)
-const LONGEST_HEADER: u64 = 32 << 10;
+/// No header is longer: it holds [`MOST_RECIPIENTS`](super::MOST_RECIPIENTS), each of some 100 bytes. Without a limit a file that is
+/// none of ours could keep us for hours: age's reader takes time with the square of the header's length.
+const LONGEST_HEADER: u64 = 8 << 10;
 
 /// A file's header, opened; what follows is read through it.
 pub(super) struct Opened<R> {
