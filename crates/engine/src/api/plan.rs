@@ -53,7 +53,7 @@ pub struct PlanDraft {
     pub encryption: Option<Encryption>,
     /// The passphrase, where that opens the backups; none leaves the one that is kept.
     #[serde(default)]
-    #[ts(type = "string | null")]
+    #[ts(optional, as = "Option<String>")]
     pub passphrase: Option<Secret>,
     /// For how long backups are kept; none leaves it as it is, or for a new plan keeps everything.
     #[serde(default)]

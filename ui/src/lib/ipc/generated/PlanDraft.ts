@@ -54,6 +54,10 @@ destinations: Array<DestinationId>,
  */
 encryption: Encryption | null, 
 /**
+ * The passphrase, where that opens the backups; none leaves the one that is kept.
+ */
+passphrase?: string, 
+/**
  * For how long backups are kept; none leaves it as it is, or for a new plan keeps everything.
  */
 retention: RetentionRule | null, 
