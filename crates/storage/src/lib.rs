@@ -10,6 +10,8 @@
 //! [`open`] makes the destination at a place. The suite in `conformance` (feature `testing`) says what every kind must do;
 //! [`Faulty`] is a destination that fails on purpose.
 
+mod azblob;
+pub mod cloud;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod destination;
@@ -17,10 +19,12 @@ mod error;
 #[cfg(feature = "testing")]
 mod faulty;
 mod folder;
+mod gcs;
 mod open;
 mod path;
 mod upload;
 
+pub use cloud::Cloud;
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
 pub use error::{Cause, Error, HostKey, MissingWhy};
 #[cfg(feature = "testing")]
