@@ -384,10 +384,7 @@ fn read(request: &Request, object: &Object) -> Result<Answer, Answer> {
     let mut headers = vec![
         ("Content-Type", "application/octet-stream".to_owned()),
         ("x-goog-generation", object.generation.to_string()),
-        (
-            "x-goog-hash",
-            format!("crc32c={}", object.sums.crc32c()),
-        ),
+        ("x-goog-hash", format!("crc32c={}", object.sums.crc32c())),
     ];
     if let Some((first, last)) = range {
         headers.push(("Content-Range", format!("bytes {first}-{last}/{len}")));
