@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt as _;
 const LATER: &str = "2099-01-01T00:00:00Z";
 /// Impatient with a server that says nothing.
 const HASTY: Patience = Patience {
-    silence: Duration::from_millis(700),
+    silence: Duration::from_secs(2),
     ..PATIENCE
 };
 
@@ -265,16 +265,16 @@ async fn a_server_that_stops_in_mid_upload_is_given_up(#[case] trick: Trick) {
         .unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.to_failure().details.unwrap().contains("no byte moved"));
-    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     scene.is_empty().await;
 }
 
 #[tokio::test]
 async fn a_slow_server_is_not_given_up_while_bytes_move() {
     let scene = scene(KEY, HASTY).await;
-    // Each block takes some three seconds, and no pause in it is longer than the patience.
+    // The block takes some five seconds, and no pause in it is longer than the patience.
     let trick = Trick::SlowRequest {
-        bytes_a_second: 3_000_000,
+        bytes_a_second: 1_700_000,
     };
     scene.gate.rule(Rule::on("PUT", "blockid=").plays(trick));
     put(&scene.cloud, "a/dump", &sample((8 << 20) + 1)).await.unwrap();
@@ -335,7 +335,7 @@ async fn a_body_that_stays_cut_is_an_error_and_never_short(#[case] trick: Trick)
 #[tokio::test]
 async fn a_server_that_is_away_for_a_moment_is_waited_for() {
     let patience = Patience {
-        attempts: 10,
+        attempts: 13,
         ..PATIENCE
     };
     let azurite = Azurite::start().unwrap();
@@ -378,7 +378,7 @@ async fn whatever_hangs_ends_soon_after_it_is_cancelled(
         Instant::now()
     });
     assert!(result.unwrap_err().is_cancelled());
-    assert!(took.elapsed() < Duration::from_secs(3), "{:?}", took.elapsed());
+    assert!(took.elapsed() < Duration::from_secs(10), "{:?}", took.elapsed());
     scene.gate.behave();
     if matches!((method, part), STAT | BLOCK) {
         scene.is_empty().await;

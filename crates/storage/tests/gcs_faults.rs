@@ -232,7 +232,7 @@ async fn what_arrives_altered_is_not_kept(#[case] step: Step) {
 async fn a_server_that_says_nothing_is_given_up(#[case] step: Step) {
     let gcs = Gcs::start().unwrap();
     let patience = Patience {
-        silence: Duration::from_millis(500),
+        silence: Duration::from_secs(1),
         ..PATIENCE
     };
     let cloud = cloud::gcs(&gcs, "", patience);
@@ -244,7 +244,7 @@ async fn a_server_that_says_nothing_is_given_up(#[case] step: Step) {
     };
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.to_failure().details.unwrap().contains("no byte moved"));
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(15));
     gcs.heal();
     assert!(gcs.objects().is_empty());
 }
@@ -376,7 +376,7 @@ async fn whatever_hangs_ends_soon_after_it_is_cancelled(#[case] step: Step) {
         cancel.cancel();
     });
     assert!(result.unwrap_err().is_cancelled());
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(gcs.heal(), "the fault has struck");
     until("the upload is ended", || gcs.open_uploads() == 0).await;
     assert!(!gcs.objects().contains(&"a/dump".to_owned()));

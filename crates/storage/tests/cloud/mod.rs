@@ -1,6 +1,6 @@
 //! What the tests of both clouds share.
 
-#![allow(unreachable_pub, dead_code, reason = "each test program uses a part of it")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
 use std::io::{BufRead as _, BufReader};
@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
 
 /// Impatient enough for tests, and patient enough for a busy machine.
-pub const PATIENCE: Patience = Patience {
+pub(crate) const PATIENCE: Patience = Patience {
     connect: Duration::from_secs(5),
     silence: Duration::from_secs(20),
     pause: Duration::from_millis(20),
@@ -26,10 +26,10 @@ pub const PATIENCE: Patience = Patience {
 };
 
 /// Three parts and a bit, where parts have 8 MiB.
-pub const SEVERAL_PARTS: usize = (3 << 23) + 4321;
+pub(crate) const SEVERAL_PARTS: usize = (3 << 23) + 4321;
 
 /// Azurite's container.
-pub fn azblob(endpoint: &str, prefix: &str, secret: &str, patience: Patience) -> Cloud {
+pub(crate) fn azblob(endpoint: &str, prefix: &str, secret: &str, patience: Patience) -> Cloud {
     let place = AzblobPlace {
         account: azurite::ACCOUNT.into(),
         container: azurite::CONTAINER.into(),
@@ -40,19 +40,19 @@ pub fn azblob(endpoint: &str, prefix: &str, secret: &str, patience: Patience) ->
 }
 
 /// What of a SAS token must never be seen: its signature, as it is sent and as it is meant.
-pub fn signature(sas: &str) -> [String; 2] {
+pub(crate) fn signature(sas: &str) -> [String; 2] {
     let (_, sent) = sas.split_once("sig=").unwrap();
     let meant = percent_encoding::percent_decode_str(sent).decode_utf8_lossy();
     [sent.to_owned(), meant.into_owned()]
 }
 
 /// The emulator's bucket.
-pub fn gcs(gcs: &Gcs, prefix: &str, patience: Patience) -> Cloud {
+pub(crate) fn gcs(gcs: &Gcs, prefix: &str, patience: Patience) -> Cloud {
     gcs_at(&gcs.endpoint(), prefix, &gcs.account_key(), patience)
 }
 
 /// A bucket of that name.
-pub fn gcs_at(endpoint: &str, prefix: &str, key: &str, patience: Patience) -> Cloud {
+pub(crate) fn gcs_at(endpoint: &str, prefix: &str, key: &str, patience: Patience) -> Cloud {
     let place = GcsPlace {
         bucket: gcs::BUCKET.into(),
         prefix: prefix.into(),
@@ -62,7 +62,7 @@ pub fn gcs_at(endpoint: &str, prefix: &str, key: &str, patience: Patience) -> Cl
 }
 
 /// What must never be seen of a service account: each line of its private key, and what tokens begin with.
-pub fn key_lines(key: &str) -> Vec<String> {
+pub(crate) fn key_lines(key: &str) -> Vec<String> {
     let key: serde_json::Value = serde_json::from_str(key).unwrap();
     let lines = key["private_key"].as_str().unwrap().lines();
     let mut secrets: Vec<_> = lines
@@ -74,16 +74,16 @@ pub fn key_lines(key: &str) -> Vec<String> {
     secrets
 }
 
-pub fn path(text: &str) -> ObjectPath {
+pub(crate) fn path(text: &str) -> ObjectPath {
     ObjectPath::new(text).unwrap()
 }
 
-pub fn token() -> CancellationToken {
+pub(crate) fn token() -> CancellationToken {
     CancellationToken::new()
 }
 
 /// Bytes that repeat with no power of two, so that what is lost or swapped shows.
-pub fn sample(len: usize) -> Bytes {
+pub(crate) fn sample(len: usize) -> Bytes {
     let mut state = 0x9e37_79b9_u32;
     let pattern: Vec<u8> = (0..65_521)
         .map(|_| {
@@ -97,7 +97,7 @@ pub fn sample(len: usize) -> Bytes {
 }
 
 /// Writes an object in pieces of a MiB.
-pub async fn put(cloud: &Cloud, at: &str, bytes: &Bytes) -> Result<(), Error> {
+pub(crate) async fn put(cloud: &Cloud, at: &str, bytes: &Bytes) -> Result<(), Error> {
     let mut writer = cloud
         .create(&path(at), Some(bytes.len() as u64), &token())
         .await?;
@@ -108,7 +108,7 @@ pub async fn put(cloud: &Cloud, at: &str, bytes: &Bytes) -> Result<(), Error> {
 }
 
 /// Hands an object's bytes to a writer, a MiB at a time.
-pub async fn write(writer: &mut dyn ObjectWriter, bytes: &Bytes) -> Result<(), Error> {
+pub(crate) async fn write(writer: &mut dyn ObjectWriter, bytes: &Bytes) -> Result<(), Error> {
     let mut rest = bytes.clone();
     while !rest.is_empty() {
         let piece = rest.split_to(rest.len().min(1 << 20));
@@ -118,20 +118,20 @@ pub async fn write(writer: &mut dyn ObjectWriter, bytes: &Bytes) -> Result<(), E
 }
 
 /// Reads an object; an error in the middle is an error.
-pub async fn get(cloud: &Cloud, at: &str) -> anyhow::Result<Vec<u8>> {
+pub(crate) async fn get(cloud: &Cloud, at: &str) -> anyhow::Result<Vec<u8>> {
     let mut object = cloud.read(&path(at), None, &token()).await?;
     let mut bytes = Vec::new();
     object.body.read_to_end(&mut bytes).await?;
     Ok(bytes)
 }
 
-pub async fn names(cloud: &Cloud) -> Vec<String> {
+pub(crate) async fn names(cloud: &Cloud) -> Vec<String> {
     let entries = cloud.list(None, &token()).await.unwrap();
     entries.into_iter().map(|entry| entry.path.to_string()).collect()
 }
 
 /// Writes, lists, reads and removes.
-pub async fn round_trip(cloud: &Cloud) {
+pub(crate) async fn round_trip(cloud: &Cloud) {
     let bytes = sample(SEVERAL_PARTS);
     put(cloud, "a/dump", &bytes).await.unwrap();
     assert_eq!(names(cloud).await, ["a/dump"]);
@@ -141,7 +141,7 @@ pub async fn round_trip(cloud: &Cloud) {
 }
 
 /// Waits until something is so; cleaning up after a dropped writer takes a moment.
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..500 {
         if holds() {
             return;
@@ -152,7 +152,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Fails where an error shows one of the secrets in any form.
-pub fn hides(error: &Error, secrets: &[impl AsRef<str>]) {
+pub(crate) fn hides(error: &Error, secrets: &[impl AsRef<str>]) {
     let failure = error.to_failure();
     let shown = format!("{error} {error:?} {error:#?} {failure:?}");
     for secret in secrets {
@@ -162,7 +162,7 @@ pub fn hides(error: &Error, secrets: &[impl AsRef<str>]) {
 
 /// Runs this very test program again with one of its ignored tests, which writes "ready" when it has got as far as it should,
 /// and kills it then: as `kill -9` would.
-pub fn kill_in_the_middle_of(test: &str, variables: &[(&str, &str)]) {
+pub(crate) fn kill_in_the_middle_of(test: &str, variables: &[(&str, &str)]) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--ignored", "--nocapture"])
         .envs(variables.iter().copied())
@@ -181,7 +181,7 @@ fn wait_until_ready(child: &mut Child) -> bool {
 }
 
 /// For the other process: begins an object, writes these bytes of it, says so, and waits to be killed.
-pub async fn upload_and_wait(cloud: &Cloud, at: &str, bytes: usize) {
+pub(crate) async fn upload_and_wait(cloud: &Cloud, at: &str, bytes: usize) {
     let mut writer = cloud
         .create(&path(at), Some(bytes as u64), &token())
         .await

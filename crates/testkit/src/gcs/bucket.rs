@@ -15,8 +15,33 @@ pub(super) struct Object {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) generation: u64,
     metadata: Map<String, Value>,
+    pub(super) sums: Sums,
+}
+
+/// The checksums that Google keeps of an object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
     md5: [u8; 16],
-    pub(super) crc32c: u32,
+    crc32c: u32,
+}
+
+impl Sums {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self {
+            md5: Md5::digest(bytes).into(),
+            crc32c: crc32c(bytes),
+        }
+    }
+
+    /// In base64, as everywhere in the API.
+    pub(super) fn md5(self) -> String {
+        BASE64.encode(&self.md5)
+    }
+
+    /// In base64, the first byte the highest.
+    pub(super) fn crc32c(self) -> String {
+        BASE64.encode(&self.crc32c.to_be_bytes())
+    }
 }
 
 /// All objects, in the order of their names.
@@ -47,11 +72,16 @@ impl Bucket {
             .sum()
     }
 
-    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>, metadata: Map<String, Value>) -> Object {
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        bytes: Vec<u8>,
+        sums: Sums,
+        metadata: Map<String, Value>,
+    ) -> Object {
         self.generations += 1;
         let object = Object {
-            md5: md5(&bytes),
-            crc32c: crc32c(&bytes),
+            sums,
             bytes: Arc::new(bytes),
             generation: self.generations,
             metadata,
@@ -102,8 +132,8 @@ impl Object {
             "contentType": "application/octet-stream",
             "storageClass": "STANDARD",
             "size": self.bytes.len().to_string(),
-            "md5Hash": BASE64.encode(&self.md5),
-            "crc32c": BASE64.encode(&self.crc32c.to_be_bytes()),
+            "md5Hash": self.sums.md5(),
+            "crc32c": self.sums.crc32c(),
             "etag": format!("CO{}", self.generation),
             "timeCreated": "2026-11-26T12:00:00.000Z",
             "updated": "2026-11-26T12:00:00.000Z",
@@ -115,12 +145,8 @@ impl Object {
     }
 }
 
-pub(super) fn md5(bytes: &[u8]) -> [u8; 16] {
-    Md5::digest(bytes).into()
-}
-
 /// CRC-32C (Castagnoli), as RFC 3720, appendix B.4 has it.
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
+fn crc32c(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut index = 0;

@@ -141,7 +141,12 @@ impl Gcs {
     /// Puts an object there, whatever its name.
     pub fn put(&self, name: &str, bytes: &[u8]) {
         if let Some(bucket) = &mut self.state().bucket {
-            bucket.put(name, bytes.to_vec(), serde_json::Map::new());
+            bucket.put(
+                name,
+                bytes.to_vec(),
+                bucket::Sums::of(bytes),
+                serde_json::Map::new(),
+            );
         }
     }
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::BUCKET;
-use super::bucket::{Bucket, Object, crc32c, md5};
+use super::bucket::{Bucket, Object, Sums};
 use super::faults::{Fault, Step, What, strike};
 use super::http::{Answer, Reply, Request};
 use super::tokens::Tokens;
@@ -259,14 +258,15 @@ impl State {
         let Some(upload) = self.uploads.remove(id) else {
             return Err(refuse(404, "notFound", "No such upload."));
         };
-        if let Some(problem) = problem_with_hash(request, &upload.bytes) {
+        let sums = Sums::of(&upload.bytes);
+        if let Some(problem) = problem_with_hash(request, sums) {
             return Err(refuse(400, "invalid", &problem));
         }
         check(self.generation(&upload.name), upload.condition)?;
         let Some(bucket) = &mut self.bucket else {
             return Err(refuse(404, "notFound", "The specified bucket does not exist."));
         };
-        let object = bucket.put(&upload.name, upload.bytes, upload.metadata);
+        let object = bucket.put(&upload.name, upload.bytes, sums, upload.metadata);
         self.finished.insert(id.to_owned(), upload.name.clone());
         Ok(answer(200, &object.resource(&upload.name)))
     }
@@ -341,12 +341,12 @@ fn check(generation: u64, condition: Option<u64>) -> Result<(), Answer> {
 }
 
 /// `x-goog-hash: crc32c=…,md5=…`, each in base64.
-fn problem_with_hash(request: &Request, bytes: &[u8]) -> Option<String> {
+fn problem_with_hash(request: &Request, sums: Sums) -> Option<String> {
     for hash in request.header("x-goog-hash")?.split(',') {
         let (kind, provided) = hash.trim().split_once('=')?;
         let calculated = match kind {
-            "md5" => BASE64.encode(&md5(bytes)),
-            "crc32c" => BASE64.encode(&crc32c(bytes).to_be_bytes()),
+            "md5" => sums.md5(),
+            "crc32c" => sums.crc32c(),
             _ => continue,
         };
         if provided != calculated {
@@ -384,10 +384,7 @@ fn read(request: &Request, object: &Object) -> Result<Answer, Answer> {
     let mut headers = vec![
         ("Content-Type", "application/octet-stream".to_owned()),
         ("x-goog-generation", object.generation.to_string()),
-        (
-            "x-goog-hash",
-            format!("crc32c={}", BASE64.encode(&crc32c(bytes).to_be_bytes())),
-        ),
+        ("x-goog-hash", format!("crc32c={}", object.sums.crc32c())),
     ];
     if let Some((first, last)) = range {
         headers.push(("Content-Range", format!("bytes {first}-{last}/{len}")));
