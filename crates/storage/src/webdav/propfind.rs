@@ -174,12 +174,10 @@ impl Gathered {
             (Element::Length, Some(Element::Prop)) => self.properties.len = text.parse().ok(),
             // Nextcloud says −1, −2 or −3 where it does not know or has no limit.
             (Element::Available, Some(Element::Prop)) => self.properties.available = text.parse().ok(),
-            (Element::Propstat, _) => {
-                if self.properties_status.is_none_or(|status| status / 100 == 2) {
-                    self.current.collection |= self.properties.collection;
-                    self.current.len = self.properties.len.or(self.current.len);
-                    self.current.available = self.properties.available.or(self.current.available);
-                }
+            (Element::Propstat, _) if self.properties_status.is_none_or(|status| status / 100 == 2) => {
+                self.current.collection |= self.properties.collection;
+                self.current.len = self.properties.len.or(self.current.len);
+                self.current.available = self.properties.available.or(self.current.available);
             }
             (Element::Response, _) => self.found.push(std::mem::take(&mut self.current)),
             _ => {}
