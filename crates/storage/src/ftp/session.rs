@@ -200,11 +200,12 @@ impl Session {
         size.ok_or_else(|| Trouble::Lost(format!("the answer to SIZE is no number: {answer}").into()))
     }
 
-    /// Whether the connection still stands.
+    /// Whether the connection still stands, and answers what it is asked.
     pub(super) async fn is_alive(&mut self) -> bool {
         self.asking();
         let answer = timeout(REASON, self.ftp.noop()).await;
-        self.answered(answer).is_ok()
+        self.in_step = self.answered(answer).is_ok();
+        self.in_step
     }
 
     /// Gives a command that opens a data connection. Where EPSV is not known, or its port is not to be reached (some
@@ -307,14 +308,15 @@ impl Session {
     /// proves to be.
     pub(super) async fn cut(&mut self, transfer: Transfer) {
         self.asking();
+        // What is answered to the transfer and to ABOR, in which order and whether both are, differs.
         let answer = timeout(REASON, self.ftp.abort(transfer)).await;
-        if self.answered(answer).is_err() || self.is_alive().await {
-            return;
+        let talks = self.answered(answer).is_ok() || self.in_step;
+        self.in_step = false;
+        if talks && !self.is_alive().await {
+            // That was the answer to ABOR; the one to NOOP is still to come.
+            let answer = timeout(REASON, self.ftp.read_response(Status::CommandOk)).await;
+            self.in_step = self.answered(answer).is_ok();
         }
-        // The transfer had ended by itself: that was told first, then that there was nothing to end, and the last question is
-        // still to be answered.
-        let answer = timeout(REASON, self.ftp.read_response(Status::CommandOk)).await;
-        let _ = self.answered(answer);
     }
 
     /// Sends bytes, as fast as they are taken.
