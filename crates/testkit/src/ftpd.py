@@ -43,11 +43,15 @@ def used():
 
 class Data(data_base):
     def handle_read(self):
-        if given.quota is not None and self.receive and self.get_transmitted_bytes() + self.cmd_channel.before > given.quota:
+        if given.quota is not None and self.get_transmitted_bytes() + self.cmd_channel.before > given.quota:
             self._resp = ("552 The quota is used up.", logging.debug)
             self.close()
             return
         super().handle_read()
+
+    if not given.certificate:
+        # What is called without TLS.
+        handle_read_event = handle_read
 
     def close(self):
         if given.shorten and self.receive and self.file_obj is not None and not self.file_obj.closed:

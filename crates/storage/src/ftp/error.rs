@@ -46,12 +46,15 @@ impl Trouble {
             FtpError::UnexpectedResponse(response) => {
                 let words = String::from_utf8_lossy(&response.body);
                 let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+                let words: String = words.chars().take(300).collect();
                 // The library's own list of codes is not complete.
                 let code = words.get(..3).and_then(|code| code.parse().ok());
-                Self::Refused {
-                    code: code.unwrap_or_else(|| response.status.code()),
-                    words: words.chars().take(300).collect(),
+                let code = code.unwrap_or_else(|| response.status.code());
+                if code < 400 || !is_whole(&response.body) {
+                    // No refusal: it belongs to another question, or the connection ended in the middle of it.
+                    return Self::Lost(format!("the answer does not fit: {words}").into());
                 }
+                Self::Refused { code, words }
             }
             FtpError::ConnectionError(error) => Self::from_io(error),
             FtpError::SecureError(words) => match handshakes.take_failure() {
@@ -70,6 +73,12 @@ impl Trouble {
         }
         Self::Lost(error.into())
     }
+}
+
+/// Whether an answer has its end. The library takes one that the end of the connection cut off for whole: a size would lose
+/// digits.
+pub(super) fn is_whole(answer: &[u8]) -> bool {
+    answer.ends_with(b"\n")
 }
 
 /// What was tried.
@@ -190,5 +199,15 @@ mod tests {
         let trouble = Trouble::from_library(FtpError::UnexpectedResponse(response), &Handshakes::default());
         assert_eq!(trouble.code(), Some(522));
         assert_eq!(trouble.to_string(), "FTP 522 use TLS");
+    }
+
+    #[test]
+    fn an_answer_to_another_question_or_a_part_of_one_is_no_refusal() {
+        for answer in ["213 1000\r\n", "550 No su", "226 Done\r\n"] {
+            let response = Response::new(Status::Unknown, answer.as_bytes().to_vec());
+            let trouble =
+                Trouble::from_library(FtpError::UnexpectedResponse(response), &Handshakes::default());
+            assert!(matches!(trouble, Trouble::Lost(_)), "{answer}: {trouble:?}");
+        }
     }
 }

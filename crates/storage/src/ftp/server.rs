@@ -287,7 +287,13 @@ impl Server {
             }
         }
         // Those that do not know it mostly take names as they are.
-        match session.ask("OPTS UTF8 ON", &[Status::CommandOk]).await {
+        match session
+            .ask(
+                "OPTS UTF8 ON",
+                &[Status::CommandOk, Status::CommandNotImplemented],
+            )
+            .await
+        {
             Err(trouble) if trouble.code().is_none_or(|code| code == 421) => return Err(fail(trouble)),
             _ => {}
         }

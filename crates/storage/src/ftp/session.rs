@@ -14,7 +14,7 @@ use suppaftp::{FtpError, FtpResult, Mode, Status};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
-use super::error::Trouble;
+use super::error::{Trouble, is_whole};
 use super::tls::Handshakes;
 use crate::patience::{Patience, Silence};
 
@@ -139,6 +139,12 @@ impl Session {
         let patience = self.asking();
         let answer = timeout(patience, self.ftp.custom_command(command, expected)).await;
         let answer = self.answered(answer)?;
+        if !is_whole(&answer.body) {
+            self.in_step = false;
+            return Err(Trouble::Lost(
+                "the connection ended in the middle of an answer".into(),
+            ));
+        }
         Ok(String::from_utf8_lossy(&answer.body).trim_end().to_owned())
     }
 
@@ -194,11 +200,12 @@ impl Session {
         size.ok_or_else(|| Trouble::Lost(format!("the answer to SIZE is no number: {answer}").into()))
     }
 
-    /// Whether the connection still stands.
+    /// Whether the connection still stands, and answers what it is asked.
     pub(super) async fn is_alive(&mut self) -> bool {
         self.asking();
         let answer = timeout(REASON, self.ftp.noop()).await;
-        self.answered(answer).is_ok()
+        self.in_step = self.answered(answer).is_ok();
+        self.in_step
     }
 
     /// Gives a command that opens a data connection. Where EPSV is not known, or its port is not to be reached (some
@@ -301,9 +308,14 @@ impl Session {
     /// proves to be.
     pub(super) async fn cut(&mut self, transfer: Transfer) {
         self.asking();
+        // What is answered to the transfer and to ABOR, in which order and whether both are, differs.
         let answer = timeout(REASON, self.ftp.abort(transfer)).await;
-        if self.answered(answer).is_ok() {
-            self.is_alive().await;
+        let talks = self.answered(answer).is_ok() || self.in_step;
+        self.in_step = false;
+        if talks && !self.is_alive().await {
+            // That was the answer to ABOR; the one to NOOP is still to come.
+            let answer = timeout(REASON, self.ftp.read_response(Status::CommandOk)).await;
+            self.in_step = self.answered(answer).is_ok();
         }
     }
 
@@ -347,7 +359,7 @@ impl Session {
             Ok(Err(error)) => match Trouble::from_library(error, &self.handshakes) {
                 // It does not know the command, or not now.
                 trouble if is_no_to_keepalive(&trouble) => Ok(()),
-                // The transfer's own answer, which comes early: it failed.
+                // The transfer's own answer, which comes early.
                 trouble => Err(trouble),
             },
         }
@@ -359,13 +371,11 @@ impl Session {
             let answer = timeout(REASON, self.ftp.read_response_in(&CLOSED)).await;
             match answer {
                 Ok(Err(error)) => {
-                    let trouble = Trouble::from_library(error, &self.handshakes);
-                    let is_keepalive =
-                        self.awaited && (trouble.code() == Some(200) || is_no_to_keepalive(&trouble));
+                    let is_keepalive = self.awaited && is_answer_to_keepalive(&error);
                     self.awaited = false;
-                    match trouble {
+                    match Trouble::from_library(error, &self.handshakes) {
                         _ if is_keepalive => {}
-                        Trouble::Refused { .. } => return trouble,
+                        trouble @ Trouble::Refused { .. } => return trouble,
                         _ => break,
                     }
                 }
@@ -401,12 +411,7 @@ impl Session {
         let settle = self.patience.settle;
         let mut answer = timeout(settle, transfer.finish()).await;
         if std::mem::take(&mut self.awaited) {
-            let keepalive_came_first = match &answer {
-                Ok(Err(FtpError::UnexpectedResponse(response))) => {
-                    matches!(response.status.code(), 200 | 500 | 502 | 503)
-                }
-                _ => false,
-            };
+            let keepalive_came_first = matches!(&answer, Ok(Err(error)) if is_answer_to_keepalive(error));
             let rest = timeout(
                 settle,
                 self.ftp.read_response_in(if keepalive_came_first {
@@ -426,6 +431,14 @@ impl Session {
             }
         }
         self.answered(answer)
+    }
+}
+
+/// Whether an answer is the one to NOOP, and not the transfer's.
+fn is_answer_to_keepalive(error: &FtpError) -> bool {
+    match error {
+        FtpError::UnexpectedResponse(response) => matches!(response.status.code(), 200 | 500 | 502 | 503),
+        _ => false,
     }
 }
 

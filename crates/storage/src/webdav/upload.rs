@@ -30,11 +30,15 @@ const SMALL: usize = 16 * 1024 * 1024;
 const PIECE: usize = 512 * 1024;
 /// Pieces on their way to the connection, at most.
 const QUEUE: usize = 4;
-/// When the leavings are looked for again: a server may notice late that an upload was cut, and only then put down the rest.
-const LOOK_AGAIN: [Duration; 3] = [
+/// When the leavings are looked for again: a server may notice late that an upload was cut, keep the file locked until then,
+/// and only then put down the rest.
+const LOOK_AGAIN: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
-    Duration::from_millis(800),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
 ];
 
 /// One object on its way.
@@ -273,14 +277,18 @@ impl Upload for WebdavUpload {
         let was_sent = !matches!(self.state, State::Small(_));
         self.state = State::Sent;
         if was_sent {
-            let mut pauses = LOOK_AGAIN.iter();
-            loop {
-                // A server that is away keeps it until the folder is removed.
-                if self.client.remove(&self.unfinished, false).await.is_err() {
-                    return;
+            let mut gone = 0;
+            for pause in LOOK_AGAIN {
+                match self.client.remove(&self.unfinished, false).await {
+                    Ok(true) | Err(Error::Busy { .. }) => gone = 0,
+                    Ok(false) => gone += 1,
+                    // A server that is away keeps it until the folder is removed.
+                    Err(_) => return,
                 }
-                let Some(pause) = pauses.next() else { break };
-                tokio::time::sleep(*pause).await;
+                if gone == 3 {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
             }
         }
         remove_empty_folders(&self.client, self.object.parent()).await;

@@ -92,7 +92,7 @@ async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_lef
     let patience = Patience {
         idle: Duration::from_millis(700),
         settle: Duration::from_millis(900),
-        pauses: Vec::new(),
+        pauses: vec![Duration::from_millis(20)],
         ..short()
     };
     let ftp = Ftp::with_patience(&place(gate.port()), Some(&Secret::new(PASSWORD)), patience).unwrap();

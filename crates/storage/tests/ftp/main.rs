@@ -34,9 +34,9 @@ fn path(text: &str) -> ObjectPath {
 
 fn short() -> Patience {
     Patience {
-        connect: Duration::from_secs(3),
-        idle: Duration::from_secs(3),
-        settle: Duration::from_secs(10),
+        connect: Duration::from_secs(10),
+        idle: Duration::from_secs(20),
+        settle: Duration::from_secs(30),
         pauses: [20, 40, 80].map(Duration::from_millis).to_vec(),
     }
 }
@@ -189,6 +189,7 @@ async fn an_ftp_server_conforms_over_tls(#[case] tls: FtpTls) {
 
 #[tokio::test]
 async fn rclones_ftp_server_conforms_over_tls() {
+    // It has implicit TLS only.
     let directory = tempfile::tempdir().unwrap();
     let certificates = Certificates::make(directory.path(), USER).unwrap();
     let certificate = format!("--cert={}", certificates.server_certificate.display());
@@ -196,7 +197,7 @@ async fn rclones_ftp_server_conforms_over_tls() {
     let server = Rclone::start(Protocol::Ftp, &[&certificate, &key]).unwrap();
     let ftp = at(&FtpPlace {
         host: "localhost".to_owned(),
-        tls: FtpTls::Explicit,
+        tls: FtpTls::Implicit,
         ca_file: Some(certificates.ca),
         ..place(server.port())
     });
@@ -410,7 +411,7 @@ async fn names_are_kept_whatever_is_in_them() {
 
 #[rstest]
 #[case::plain(FtpTls::None)]
-#[case::encrypted(FtpTls::Explicit)]
+#[case::encrypted(FtpTls::Implicit)]
 #[tokio::test]
 async fn a_large_object_streams_through_and_its_parts_can_be_read(#[case] tls: FtpTls) {
     let directory = tempfile::tempdir().unwrap();

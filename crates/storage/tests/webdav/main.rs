@@ -35,9 +35,9 @@ fn path(text: &str) -> ObjectPath {
 
 fn short() -> Patience {
     Patience {
-        connect: Duration::from_secs(3),
-        idle: Duration::from_secs(3),
-        settle: Duration::from_secs(10),
+        connect: Duration::from_secs(10),
+        idle: Duration::from_secs(20),
+        settle: Duration::from_secs(30),
         pauses: [20, 40, 80].map(Duration::from_millis).to_vec(),
     }
 }
@@ -450,7 +450,7 @@ async fn removing_the_last_backup_of_a_server_never_takes_the_first_one_of_anoth
                         break;
                     }
                 }
-                webdav.delete_folder(&path(&folder), &token()).await.unwrap();
+                remove_in_the_end(&webdav, &path(&folder)).await;
             }
         }
     });
@@ -476,6 +476,17 @@ async fn removing_the_last_backup_of_a_server_never_takes_the_first_one_of_anoth
 async fn removing_all(webdav: &Webdav, kept: &mut Vec<String>) {
     for name in kept.drain(..) {
         let folder = path(&name).parent().unwrap();
-        webdav.delete_folder(&folder, &token()).await.unwrap();
+        remove_in_the_end(webdav, &folder).await;
     }
+}
+
+/// The server locks what somebody else works on.
+async fn remove_in_the_end(webdav: &Webdav, folder: &ObjectPath) {
+    for _ in 0..50 {
+        match webdav.delete_folder(folder, &token()).await {
+            Err(Error::Busy { .. }) => tokio::time::sleep(Duration::from_millis(20)).await,
+            result => return result.unwrap(),
+        }
+    }
+    panic!("{folder} stays locked");
 }
