@@ -13,6 +13,7 @@
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod destination;
+pub mod drive;
 mod error;
 #[cfg(feature = "testing")]
 mod faulty;

@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
+pub mod drive;
 pub mod impostor;
 pub mod pooler;
 pub mod rclone;
