@@ -335,24 +335,17 @@ pub(super) fn retry_after(value: Option<&str>) -> Option<Duration> {
 }
 
 fn is_about_a_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        // An I/O error does not show what it wraps as its source, but that one's source.
-        let wrapped = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .map(|inner| inner as &(dyn std::error::Error + 'static));
-        for error in std::iter::once(error).chain(wrapped) {
-            if matches!(
-                error.downcast_ref::<rustls::Error>(),
-                Some(rustls::Error::InvalidCertificate(_))
-            ) {
-                return true;
-            }
-        }
-        next = error.source();
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
     }
-    false
+    // An I/O error does not show what it wraps as its source, but that one's source.
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::get_ref)
+        .map(|inner| inner as &(dyn std::error::Error + 'static));
+    wrapped
+        .or_else(|| error.source())
+        .is_some_and(is_about_a_certificate)
 }
 
 #[cfg(test)]

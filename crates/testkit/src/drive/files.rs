@@ -248,7 +248,6 @@ fn update(world: &mut World, request: &Request, client: &str, id: &str, body: &[
         for (key, value) in &change {
             match (key.as_str(), value) {
                 ("trashed", Value::Bool(trashed)) => row.binned = *trashed,
-                ("name", Value::String(name)) => row.name.clone_from(name),
                 _ => {
                     return Reply::error(
                         403,

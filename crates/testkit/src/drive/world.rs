@@ -76,6 +76,8 @@ pub(super) struct World {
     pub rows: BTreeMap<u64, Row>,
     numbers: HashMap<String, u64>,
     children: HashMap<String, BTreeSet<u64>>,
+    /// By folder and name.
+    named: HashMap<(String, String), BTreeSet<u64>>,
     pub sessions: HashMap<String, Session>,
     /// Sessions that made their files, with these and the fields to show: who asks again hears it again.
     pub finished: HashMap<String, (String, Option<String>)>,
@@ -99,6 +101,7 @@ impl World {
             rows: BTreeMap::new(),
             numbers: HashMap::new(),
             children: HashMap::new(),
+            named: HashMap::new(),
             sessions: HashMap::new(),
             finished: HashMap::new(),
             ids: Vec::new(),
@@ -143,6 +146,8 @@ impl World {
             .entry(row.parent.clone())
             .or_default()
             .insert(self.next);
+        let place = (row.parent.clone(), row.name.clone());
+        self.named.entry(place).or_default().insert(self.next);
         self.rows.insert(self.next, row);
     }
 
@@ -178,10 +183,12 @@ impl World {
         let Some(number) = self.numbers.remove(id) else {
             return;
         };
-        if let Some(row) = self.rows.remove(&number)
-            && let Some(siblings) = self.children.get_mut(&row.parent)
-        {
-            siblings.remove(&number);
+        if let Some(row) = self.rows.remove(&number) {
+            let siblings = self.children.get_mut(&row.parent);
+            let namesakes = self.named.get_mut(&(row.parent, row.name));
+            for numbers in siblings.into_iter().chain(namesakes) {
+                numbers.remove(&number);
+            }
         }
         let below: Vec<String> = self.in_folder(id).map(|row| row.id.clone()).collect();
         for id in below {
@@ -257,9 +264,12 @@ impl World {
         let mut parts = path.split('/').peekable();
         while let Some(part) = parts.next() {
             let last = parts.peek().is_none();
-            let there = self
-                .in_folder(&parent)
-                .find(|row| row.name == part && row.mime == FOLDER);
+            let namesakes = self.named.get(&(parent.clone(), part.to_owned()));
+            let there = namesakes
+                .into_iter()
+                .flatten()
+                .filter_map(|number| self.rows.get(number))
+                .find(|row| row.mime == FOLDER);
             if let Some(row) = there
                 && !last
             {
