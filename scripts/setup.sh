@@ -17,7 +17,7 @@ test=(
     pgbouncer                                                    # a pooler to back up through
     procps
     python3-venv                                                 # rclone and moto: places to keep backups in
-    openssh-server age                                           # the other end of a tunnel; reads our encrypted files
+    openssh-server openssh-client age                            # the other end of a tunnel, keys and agents; reads our encrypted files
 )
 
 fail() {

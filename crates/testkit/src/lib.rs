@@ -11,6 +11,7 @@ pub mod impostor;
 pub mod pooler;
 pub mod rclone;
 pub mod sample;
+pub mod sshd;
 mod template;
 pub mod tools;
 
