@@ -19,12 +19,15 @@ mod faulty;
 mod folder;
 mod open;
 mod path;
+mod sftp;
 mod upload;
 
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
-pub use error::{Cause, Error, HostKey, MissingWhy};
+pub use error::{Cause, Error, MissingWhy};
 #[cfg(feature = "testing")]
 pub use faulty::{Fault, Faulty};
 pub use folder::{Folder, MARKER};
-pub use open::open;
+pub use howdah_ssh::HostKey;
+pub use open::{Surroundings, open, open_in};
 pub use path::ObjectPath;
+pub use sftp::Sftp;
