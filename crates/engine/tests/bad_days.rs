@@ -43,6 +43,8 @@ fn at(host: &str, port: u16) -> Connection {
         role: "postgres".to_owned(),
         database: "postgres".to_owned(),
         tls: Default::default(),
+        tunnel: None,
+        forwarded: None,
     }
 }
 
