@@ -98,7 +98,7 @@ async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_lef
     let ftp = Ftp::with_patience(&place(gate.port()), Some(&Secret::new(PASSWORD)), patience).unwrap();
     let stalls = [
         TcpRule::new(Way::Up, Mischief::Stall { after: 5_000_000 }).on_data(),
-        TcpRule::new(Way::Down, Mischief::Stall { after: 600 }),
+        TcpRule::new(Way::Down, Mischief::Stall { after: 400 }),
     ];
     for rule in stalls {
         gate.cut_all();

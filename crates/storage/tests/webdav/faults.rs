@@ -14,7 +14,7 @@ use howdah_testkit::tcp_gate::{Mischief, TcpGate, TcpRule, Way};
 use rstest::rstest;
 use tokio::io::AsyncReadExt as _;
 
-use super::{at, eventually, get, names, path, place, put, serve, short, token};
+use super::{at, eventually, get, names, path, place, put, remove_in_the_end, serve, short, token};
 
 /// More than is kept back.
 const LARGE: usize = 40_000_000;
@@ -117,6 +117,9 @@ async fn a_server_that_wants_the_length_gets_small_objects_and_is_named_for_larg
 #[tokio::test]
 async fn a_server_that_says_well_and_keeps_nothing_is_noticed() {
     let (server, gate, webdav) = gated().await;
+    // What a web server leaves that hands no body of untold length on.
+    std::fs::create_dir_all(server.root().join("shop/y")).unwrap();
+    std::fs::write(server.root().join("shop/y/dump.unfinished"), b"").unwrap();
     gate.rule(Rule::on("PUT", "").always().plays(Trick::answer(201)));
     let error = put(&webdav, "shop/x/small", b"12345").await.unwrap_err();
     let wrong = matches!(
@@ -128,10 +131,7 @@ async fn a_server_that_says_well_and_keeps_nothing_is_noticed() {
         }
     );
     assert!(wrong, "{error:?}");
-    // As web servers do that hand no body of untold length on.
-    std::fs::create_dir_all(server.root().join("shop/x")).unwrap();
-    std::fs::write(server.root().join("shop/x/dump.unfinished"), b"").unwrap();
-    let error = put(&webdav, "shop/x/dump", &vec![1; LARGE]).await.unwrap_err();
+    let error = put(&webdav, "shop/y/dump", &vec![1; LARGE]).await.unwrap_err();
     assert!(
         error.to_failure().details.unwrap().contains("chunked"),
         "{error:?}"
@@ -176,8 +176,12 @@ async fn an_answer_that_is_lost_changes_nothing() {
     assert!(nothing_is_left(&server));
 }
 
+#[rstest]
+#[case::reading("PUT", Trick::StallRequest { after: 20_000_000 })]
+#[case::answering_an_upload("PUT", Trick::StallAnswer)]
+#[case::answering("MKCOL", Trick::StallAnswer)]
 #[tokio::test]
-async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_left() {
+async fn a_server_that_stops_is_given_up(#[case] method: &str, #[case] trick: Trick) {
     let server = serve(&[]);
     let gate = Gate::before(server.port()).await.unwrap();
     let patience = Patience {
@@ -187,26 +191,15 @@ async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_lef
         ..short()
     };
     let webdav = Webdav::with_patience(&place(&gate.url()), Some(&Secret::new(PASSWORD)), patience).unwrap();
-    let tricks = [
-        ("PUT", Trick::StallRequest { after: 20_000_000 }),
-        ("PUT", Trick::StallAnswer),
-        ("MKCOL", Trick::StallAnswer),
-    ];
-    for (method, trick) in tricks {
-        gate.behave();
-        gate.rule(Rule::on(method, "").plays(trick.clone()));
-        let begin = Instant::now();
-        let error = put(&webdav, "shop/x/dump", &vec![1; LARGE]).await.unwrap_err();
-        assert!(matches!(error, Error::Unreachable { .. }), "{trick:?}: {error:?}");
-        assert!(
-            begin.elapsed() < Duration::from_secs(6),
-            "{trick:?}: {:?}",
-            begin.elapsed()
-        );
-        gate.behave();
-        let _ = webdav.delete_folder(&path("shop"), &token()).await;
-        eventually("nothing is left", || nothing_is_left(&server)).await;
-    }
+    gate.rule(Rule::on(method, "").plays(trick));
+    let begin = Instant::now();
+    let error = put(&webdav, "shop/x/dump", &vec![1; LARGE]).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    // Most of it passes with cleaning up behind an upload that the server still has open.
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    drop(gate);
+    remove_in_the_end(&at(&super::url(server.port())), &path("shop")).await;
+    eventually("nothing is left", || nothing_is_left(&server)).await;
 }
 
 #[tokio::test]
@@ -353,7 +346,7 @@ async fn an_object_that_appears_meanwhile_is_not_replaced() {
     // And where the look comes too early, the server refuses to overwrite.
     let mut writer = webdav.create(&path("a/c"), None, &token()).await.unwrap();
     writer.write(Bytes::from_static(b"mine")).await.unwrap();
-    std::fs::write(server.root().join("a/c"), b"theirs").unwrap();
+    put(&webdav, "a/c", b"theirs").await.unwrap();
     gate.rule(Rule::on("PROPFIND", "/a/c").from(2).plays(Trick::answer(404)));
     let error = writer.finish(4).await.unwrap_err();
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
