@@ -204,7 +204,13 @@ async fn a_server_that_stops_is_given_up(#[case] method: &str, #[case] trick: Tr
 
 #[tokio::test]
 async fn a_body_that_is_cut_or_stops_is_an_error_and_never_a_short_read() {
-    let (_server, gate, webdav) = gated().await;
+    let server = serve(&[]);
+    let gate = Gate::before(server.port()).await.unwrap();
+    let patience = Patience {
+        idle: Duration::from_secs(3),
+        ..short()
+    };
+    let webdav = Webdav::with_patience(&place(&gate.url()), Some(&Secret::new(PASSWORD)), patience).unwrap();
     put(&webdav, "a/b", &[7; 1_000_000]).await.unwrap();
     let mut chance = Chance::for_test("cut downloads");
     let (cut, stall) = (chance.below(1_000_000), chance.below(1_000_000));
