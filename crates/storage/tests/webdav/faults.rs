@@ -339,6 +339,27 @@ async fn what_cannot_be_removed_is_told_and_tried_again_later() {
     assert!(nothing_is_left(&server));
 }
 
+/// The other plan's first backup of that server comes between the look and the removal.
+#[tokio::test]
+async fn a_folder_that_is_filled_at_the_last_moment_is_not_removed() {
+    let (server, gate, webdav) = gated().await;
+    put(&webdav, "shop/new/x/dump", b"precious").await.unwrap();
+    put(&webdav, "shop/old/x/manifest.json", b"{}").await.unwrap();
+    // `/shop/old/`, then the same set aside, then `/shop/`, which was empty a moment ago.
+    let empty = r#"<d:multistatus xmlns:d="DAV:"><d:response><d:href>/shop/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>"#;
+    let moment_ago = Trick::answer(207).with_body(empty);
+    gate.rule(Rule::on("PROPFIND", "/shop/").from(3).plays(moment_ago));
+    webdav.delete_folder(&path("shop/old/x"), &token()).await.unwrap();
+    assert_eq!(
+        gate.requests("MOVE", "/shop/"),
+        4,
+        "two objects, `old` aside, `shop` aside"
+    );
+    assert_eq!(gate.requests("MOVE", "/shop.unfinished/"), 1, "and back");
+    assert_eq!(server.files().unwrap(), ["shop/new/x/dump"]);
+    assert_eq!(get(&webdav, "shop/new/x/dump").await.unwrap(), b"precious");
+}
+
 /// Somebody else's object of that name appears between the look and the move.
 #[tokio::test]
 async fn an_object_that_appears_meanwhile_is_not_replaced() {
