@@ -262,8 +262,8 @@ impl Server {
     fn no_tls(&self, refusal: &Trouble) -> Error {
         Error::Misconfigured {
             why: format!(
-                "{} does not encrypt as it is asked to ({refusal}). Choose implicit TLS if the server has that; without \
-                 encryption the password and the backups can be read on the way.",
+                "{} does not encrypt as it is asked to ({refusal}). Allow TLS for commands and data on the server, or \
+                 choose the other kind of TLS; without it the password and the backups can be read on the way.",
                 self.name
             ),
         }
@@ -279,11 +279,15 @@ impl Server {
         ftp.set_encoding(suppaftp::Utf8Encoding).await;
         session.answered(answer).map_err(fail)?;
         if self.encryption == FtpTls::Implicit {
-            for command in ["PBSZ 0", "PROT P"] {
+            // Some servers know no PBSZ where there is nothing to agree on. One that knows no PROT leaves the data in the clear.
+            for (command, matters) in [("PBSZ 0", false), ("PROT P", true)] {
                 match session.ask(command, &[Status::CommandOk]).await {
-                    Err(trouble) if trouble.code().is_some() => return Err(self.no_tls(&trouble)),
-                    answer => answer.map_err(fail)?,
-                };
+                    Err(trouble) if trouble.code().is_none_or(|code| code == 421) => {
+                        return Err(fail(trouble));
+                    }
+                    Err(trouble) if matters => return Err(self.no_tls(&trouble)),
+                    _ => {}
+                }
             }
         }
         // Those that do not know it mostly take names as they are.

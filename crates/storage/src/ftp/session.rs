@@ -310,8 +310,7 @@ impl Session {
         self.asking();
         // What is answered to the transfer and to ABOR, in which order and whether both are, differs.
         let answer = timeout(REASON, self.ftp.abort(transfer)).await;
-        let talks = self.answered(answer).is_ok() || self.in_step;
-        self.in_step = false;
+        let talks = matches!(answer, Ok(Ok(()) | Err(FtpError::UnexpectedResponse(_))));
         if talks && !self.is_alive().await {
             // That was the answer to ABOR; the one to NOOP is still to come.
             let answer = timeout(REASON, self.ftp.read_response(Status::CommandOk)).await;

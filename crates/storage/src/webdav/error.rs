@@ -231,17 +231,17 @@ pub(super) fn unanswered(place: &str, error: reqwest::Error) -> Error {
 fn is_untrusted(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(current) = cause {
-        // What an io::Error wraps is no source of it: that would be the source of what it wraps.
-        let wrapped = current
+        if let Some(error) = current.downcast_ref::<rustls::Error>() {
+            return matches!(error, rustls::Error::InvalidCertificate(_));
+        }
+        // The source of an io::Error is not what it wraps, but the source of that.
+        cause = match current
             .downcast_ref::<std::io::Error>()
             .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(rustls::Error::InvalidCertificate(_)) =
-            wrapped.or_else(|| current.downcast_ref::<rustls::Error>())
         {
-            return true;
-        }
-        cause = current.source();
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        };
     }
     false
 }

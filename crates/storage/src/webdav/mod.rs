@@ -238,20 +238,23 @@ async fn remove_empty_folders(client: &Client, folder: Option<ObjectPath>) {
     let mut folder = folder;
     while let Some(current) = folder {
         let name = current.as_str();
-        let is_empty = async |path: &str| matches!(client.children(Some(path)).await, Ok(Some(children)) if children.is_empty());
-        let is_there = !matches!(client.children(Some(name)).await, Ok(None));
-        if is_there {
-            let aside = format!("{current}{UNFINISHED}");
-            if !is_empty(name).await || client.rename(name, &aside, true).await.is_err() {
-                return;
+        match client.children(Some(name)).await {
+            Ok(Some(children)) if children.is_empty() => {
+                let aside = format!("{current}{UNFINISHED}");
+                if client.rename(name, &aside, true).await.is_err() {
+                    return;
+                }
+                match client.children(Some(&aside)).await {
+                    Ok(Some(children)) if children.is_empty() => {}
+                    _ => return put_back(client, &aside, name).await,
+                }
+                if client.remove(&aside, true).await.is_err() {
+                    return;
+                }
             }
-            if !is_empty(&aside).await {
-                put_back(client, &aside, name).await;
-                return;
-            }
-            if client.remove(&aside, true).await.is_err() {
-                return;
-            }
+            // It is gone already.
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => return,
         }
         folder = current.parent();
     }

@@ -98,7 +98,7 @@ async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_lef
     let ftp = Ftp::with_patience(&place(gate.port()), Some(&Secret::new(PASSWORD)), patience).unwrap();
     let stalls = [
         TcpRule::new(Way::Up, Mischief::Stall { after: 5_000_000 }).on_data(),
-        TcpRule::new(Way::Down, Mischief::Stall { after: 600 }),
+        TcpRule::new(Way::Down, Mischief::Stall { after: 400 }),
     ];
     for rule in stalls {
         gate.cut_all();
@@ -116,7 +116,13 @@ async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_lef
 
 #[tokio::test]
 async fn a_body_that_is_cut_or_stops_is_an_error_and_never_a_short_read() {
-    let (_server, gate, ftp) = gated().await;
+    let server = Ftpd::start(&[]).unwrap();
+    let gate = TcpGate::before_ftp(server.port()).await.unwrap();
+    let patience = Patience {
+        idle: Duration::from_secs(3),
+        ..short()
+    };
+    let ftp = Ftp::with_patience(&place(gate.port()), Some(&Secret::new(PASSWORD)), patience).unwrap();
     put(&ftp, "a/b", &[7; 3_000_000]).await.unwrap();
     let mut chance = Chance::for_test("cut downloads");
     let (cut, stall) = (chance.below(3_000_000), chance.below(3_000_000));

@@ -14,7 +14,7 @@ use howdah_testkit::tcp_gate::{Mischief, TcpGate, TcpRule, Way};
 use rstest::rstest;
 use tokio::io::AsyncReadExt as _;
 
-use super::{at, eventually, get, names, path, place, put, serve, short, token};
+use super::{at, eventually, get, names, path, place, put, remove_in_the_end, serve, short, token};
 
 /// More than is kept back.
 const LARGE: usize = 40_000_000;
@@ -117,6 +117,9 @@ async fn a_server_that_wants_the_length_gets_small_objects_and_is_named_for_larg
 #[tokio::test]
 async fn a_server_that_says_well_and_keeps_nothing_is_noticed() {
     let (server, gate, webdav) = gated().await;
+    // What a web server leaves that hands no body of untold length on.
+    std::fs::create_dir_all(server.root().join("shop/y")).unwrap();
+    std::fs::write(server.root().join("shop/y/dump.unfinished"), b"").unwrap();
     gate.rule(Rule::on("PUT", "").always().plays(Trick::answer(201)));
     let error = put(&webdav, "shop/x/small", b"12345").await.unwrap_err();
     let wrong = matches!(
@@ -128,10 +131,7 @@ async fn a_server_that_says_well_and_keeps_nothing_is_noticed() {
         }
     );
     assert!(wrong, "{error:?}");
-    // As web servers do that hand no body of untold length on.
-    std::fs::create_dir_all(server.root().join("shop/x")).unwrap();
-    std::fs::write(server.root().join("shop/x/dump.unfinished"), b"").unwrap();
-    let error = put(&webdav, "shop/x/dump", &vec![1; LARGE]).await.unwrap_err();
+    let error = put(&webdav, "shop/y/dump", &vec![1; LARGE]).await.unwrap_err();
     assert!(
         error.to_failure().details.unwrap().contains("chunked"),
         "{error:?}"
@@ -176,8 +176,12 @@ async fn an_answer_that_is_lost_changes_nothing() {
     assert!(nothing_is_left(&server));
 }
 
+#[rstest]
+#[case::reading("PUT", Trick::StallRequest { after: 20_000_000 })]
+#[case::answering_an_upload("PUT", Trick::StallAnswer)]
+#[case::answering("MKCOL", Trick::StallAnswer)]
 #[tokio::test]
-async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_left() {
+async fn a_server_that_stops_is_given_up(#[case] method: &str, #[case] trick: Trick) {
     let server = serve(&[]);
     let gate = Gate::before(server.port()).await.unwrap();
     let patience = Patience {
@@ -187,31 +191,26 @@ async fn a_server_that_stops_reading_or_answering_is_given_up_and_nothing_is_lef
         ..short()
     };
     let webdav = Webdav::with_patience(&place(&gate.url()), Some(&Secret::new(PASSWORD)), patience).unwrap();
-    let tricks = [
-        ("PUT", Trick::StallRequest { after: 20_000_000 }),
-        ("PUT", Trick::StallAnswer),
-        ("MKCOL", Trick::StallAnswer),
-    ];
-    for (method, trick) in tricks {
-        gate.behave();
-        gate.rule(Rule::on(method, "").plays(trick.clone()));
-        let begin = Instant::now();
-        let error = put(&webdav, "shop/x/dump", &vec![1; LARGE]).await.unwrap_err();
-        assert!(matches!(error, Error::Unreachable { .. }), "{trick:?}: {error:?}");
-        assert!(
-            begin.elapsed() < Duration::from_secs(6),
-            "{trick:?}: {:?}",
-            begin.elapsed()
-        );
-        gate.behave();
-        let _ = webdav.delete_folder(&path("shop"), &token()).await;
-        eventually("nothing is left", || nothing_is_left(&server)).await;
-    }
+    gate.rule(Rule::on(method, "").plays(trick));
+    let begin = Instant::now();
+    let error = put(&webdav, "shop/x/dump", &vec![1; LARGE]).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    // Most of it passes with cleaning up behind an upload that the server still has open.
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    drop(gate);
+    remove_in_the_end(&at(&super::url(server.port())), &path("shop")).await;
+    eventually("nothing is left", || nothing_is_left(&server)).await;
 }
 
 #[tokio::test]
 async fn a_body_that_is_cut_or_stops_is_an_error_and_never_a_short_read() {
-    let (_server, gate, webdav) = gated().await;
+    let server = serve(&[]);
+    let gate = Gate::before(server.port()).await.unwrap();
+    let patience = Patience {
+        idle: Duration::from_secs(3),
+        ..short()
+    };
+    let webdav = Webdav::with_patience(&place(&gate.url()), Some(&Secret::new(PASSWORD)), patience).unwrap();
     put(&webdav, "a/b", &[7; 1_000_000]).await.unwrap();
     let mut chance = Chance::for_test("cut downloads");
     let (cut, stall) = (chance.below(1_000_000), chance.below(1_000_000));
@@ -340,6 +339,27 @@ async fn what_cannot_be_removed_is_told_and_tried_again_later() {
     assert!(nothing_is_left(&server));
 }
 
+/// The other plan's first backup of that server comes between the look and the removal.
+#[tokio::test]
+async fn a_folder_that_is_filled_at_the_last_moment_is_not_removed() {
+    let (server, gate, webdav) = gated().await;
+    put(&webdav, "shop/new/x/dump", b"precious").await.unwrap();
+    put(&webdav, "shop/old/x/manifest.json", b"{}").await.unwrap();
+    // `/shop/old/`, then the same set aside, then `/shop/`, which was empty a moment ago.
+    let empty = r#"<d:multistatus xmlns:d="DAV:"><d:response><d:href>/shop/</d:href><d:propstat><d:prop><d:resourcetype><d:collection/></d:resourcetype></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response></d:multistatus>"#;
+    let moment_ago = Trick::answer(207).with_body(empty);
+    gate.rule(Rule::on("PROPFIND", "/shop/").from(3).plays(moment_ago));
+    webdav.delete_folder(&path("shop/old/x"), &token()).await.unwrap();
+    assert_eq!(
+        gate.requests("MOVE", "/shop/"),
+        4,
+        "two objects, `old` aside, `shop` aside"
+    );
+    assert_eq!(gate.requests("MOVE", "/shop.unfinished/"), 1, "and back");
+    assert_eq!(server.files().unwrap(), ["shop/new/x/dump"]);
+    assert_eq!(get(&webdav, "shop/new/x/dump").await.unwrap(), b"precious");
+}
+
 /// Somebody else's object of that name appears between the look and the move.
 #[tokio::test]
 async fn an_object_that_appears_meanwhile_is_not_replaced() {
@@ -353,7 +373,7 @@ async fn an_object_that_appears_meanwhile_is_not_replaced() {
     // And where the look comes too early, the server refuses to overwrite.
     let mut writer = webdav.create(&path("a/c"), None, &token()).await.unwrap();
     writer.write(Bytes::from_static(b"mine")).await.unwrap();
-    std::fs::write(server.root().join("a/c"), b"theirs").unwrap();
+    put(&webdav, "a/c", b"theirs").await.unwrap();
     gate.rule(Rule::on("PROPFIND", "/a/c").from(2).plays(Trick::answer(404)));
     let error = writer.finish(4).await.unwrap_err();
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
