@@ -19,7 +19,7 @@ test=(
     procps
     python3-venv                                                 # rclone and moto: places to keep backups in
     python3-pyftpdlib python3-openssl                            # an FTP server that can refuse things
-    openssh-server age                                           # the other end of a tunnel; reads our encrypted files
+    openssh-server openssh-client age                            # the other end of a tunnel, keys and agents; reads our encrypted files
 )
 
 fail() {

@@ -102,6 +102,8 @@ fn from_environment(environment: &Environment) -> Result<Resolved, Failure> {
             role: defaults.role,
             database,
             tls: defaults.tls,
+            tunnel: None,
+            forwarded: None,
         },
         password: None,
     })

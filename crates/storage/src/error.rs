@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use howdah_domain::units::size;
 use howdah_domain::{Failure, FailureCode};
+use howdah_ssh::HostKey;
 
 /// The words of the system, a server or a library, kept for the details. They never hold a secret: whoever makes one from
 /// a library's error sees to it.
@@ -194,19 +195,6 @@ impl MissingWhy {
             }
         }
     }
-}
-
-/// The key that an SSH server shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostKey {
-    /// The host, with its port where that is not 22, as `known_hosts` writes it.
-    pub host: String,
-    /// The key's kind: `ssh-ed25519`.
-    pub algorithm: String,
-    /// `SHA256:…`, as ssh shows it.
-    pub fingerprint: String,
-    /// The key as `known_hosts` holds it: kind and base64.
-    pub line: String,
 }
 
 impl Error {

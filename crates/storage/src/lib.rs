@@ -27,18 +27,21 @@ mod path;
 mod patience;
 pub mod probe;
 pub mod s3;
+mod sftp;
 mod upload;
 mod webdav;
 
 pub use cloud::Cloud;
 pub use destination::{Checksum, Destination, Entry, MANIFEST, Object, ObjectWriter, Stat, Stored};
-pub use error::{Cause, Error, HostKey, MissingWhy};
+pub use error::{Cause, Error, MissingWhy};
 #[cfg(feature = "testing")]
 pub use faulty::{Fault, Faulty};
 pub use folder::{Folder, MARKER};
 pub use ftp::Ftp;
-pub use open::open;
+pub use howdah_ssh::HostKey;
+pub use open::{Surroundings, open, open_in};
 pub use path::ObjectPath;
 pub use patience::Patience;
 pub use s3::S3;
+pub use sftp::Sftp;
 pub use webdav::Webdav;

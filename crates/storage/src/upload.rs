@@ -14,7 +14,7 @@ use crate::{Error, ObjectPath};
 
 /// How long the leavings of an upload are tried to be removed. What is left then goes with
 /// [`Destination::delete_folder`](crate::Destination::delete_folder), which the ledger sees to.
-const CLEANUP_PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const CLEANUP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// One object on its way. After an error, only [`abandon`](Self::abandon) is called.
 #[async_trait]

@@ -19,6 +19,7 @@ pub mod pooler;
 pub mod rclone;
 pub mod sample;
 pub mod tcp_gate;
+pub mod sshd;
 mod template;
 pub mod tools;
 

@@ -98,6 +98,11 @@ impl Server {
         self.port
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Its working directory.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -281,6 +281,8 @@ async fn what_cannot_be_reached_fails_the_first_line(
         role: "u".to_owned(),
         database: "db".to_owned(),
         tls: Tls::default(),
+        tunnel: None,
+        forwarded: None,
     };
     let (report, _) = test(&connection, None, &Selection::default()).await;
     assert_eq!(state(&report, id), TestState::Failed);

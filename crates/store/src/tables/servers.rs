@@ -32,6 +32,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<ServerRow> {
                 role: row.get("role")?,
                 database: row.get("database")?,
                 tls: row.get::<_, Json<_>>("tls")?.0,
+                tunnel: None,
+                forwarded: None,
             },
             environment: row.get::<_, Word<_>>("environment")?.0,
             created_at: row.get::<_, Time>("created_at")?.0,

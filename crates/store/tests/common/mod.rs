@@ -103,6 +103,8 @@ pub(crate) fn server(name: &str) -> ServerRow {
                 role: "backup".to_owned(),
                 database: "shop".to_owned(),
                 tls: Tls::default(),
+                tunnel: None,
+                forwarded: None,
             },
             environment: Environment::Production,
             created_at: moment(0),
