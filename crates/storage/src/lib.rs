@@ -15,6 +15,7 @@ pub mod cloud;
 #[cfg(feature = "testing")]
 pub mod conformance;
 mod destination;
+pub mod drive;
 mod error;
 mod exactly;
 #[cfg(feature = "testing")]

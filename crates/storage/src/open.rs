@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use howdah_domain::{Place, Secret};
 
+use crate::drive::Drive;
 use crate::{Cloud, Destination, Error, Folder, Ftp, S3, Sftp, Webdav, cloud};
 
 /// What of this installation some destinations look at besides their place.
@@ -47,8 +48,6 @@ pub fn open_in(
             cloud::Patience::default(),
         )?)),
         Place::Gcs(place) => Ok(Arc::new(Cloud::gcs(place, secret, cloud::Patience::default())?)),
-        _ => Err(Error::Misconfigured {
-            why: format!("This version of Howdah cannot use {place}."),
-        }),
+        Place::Drive(place) => Ok(Arc::new(Drive::new(place, secret)?)),
     }
 }

@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod chance;
 pub mod cluster;
 pub mod disk;
+pub mod drive;
 pub mod forward;
 pub mod ftpd;
 pub mod gate;
