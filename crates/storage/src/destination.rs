@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,17 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// [`Error::AlreadyExists`]. Where not, [`create`](Self::create) looks first, which is enough for one machine.
     fn excludes_others(&self) -> bool {
         false
+    }
+
+    /// Whether the place itself is there, as it was prepared: [`Error::Missing`] where a disk or a share is not connected. Where that
+    /// cannot be told from an empty place, this says nothing.
+    async fn is_there(&self, _cancel: &CancellationToken) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Finds out what [`excludes_others`](Self::excludes_others) tells, where that cannot be known without trying. Leaves nothing.
+    async fn learn(&self, _cancel: &CancellationToken) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Makes the place ready when the user chooses it, and finds out whether it can be used at all. To be called once: calling
@@ -68,6 +80,12 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// Removes a folder with all that is in it, unfinished objects too: [`MANIFEST`] first and for good, then the rest,
     /// then the folders above that have become empty. It is no error where the folder is not there.
     async fn delete_folder(&self, folder: &ObjectPath, cancel: &CancellationToken) -> Result<(), Error>;
+
+    /// Removes what uploads of backups' files left that were begun before `before` and never ended, where leavings are no objects:
+    /// those of machines that are no more. Answers how many.
+    async fn sweep(&self, _before: Timestamp, _cancel: &CancellationToken) -> Result<u64, Error> {
+        Ok(0)
+    }
 
     /// Bytes that could still be written; none where the place does not tell.
     async fn free_space(&self, cancel: &CancellationToken) -> Result<Option<u64>, Error>;

@@ -341,7 +341,7 @@ impl Error {
                 ),
             )
             .hint("Compare the fingerprint with the server's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then accept it.")
-            .details(&key.line),
+            .details(key.known_hosts_line()),
             Self::ChangedHostKey { key, known_in } => Failure::new(
                 Code::HostKeyChanged,
                 format!(

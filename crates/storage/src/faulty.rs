@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::destination::{Destination, Entry, Object, ObjectWriter, Stat, Stored};
@@ -78,6 +79,18 @@ impl Destination for Faulty {
 
     fn excludes_others(&self) -> bool {
         self.inner.excludes_others()
+    }
+
+    async fn is_there(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        self.inner.is_there(cancel).await
+    }
+
+    async fn sweep(&self, before: Timestamp, cancel: &CancellationToken) -> Result<u64, Error> {
+        self.inner.sweep(before, cancel).await
+    }
+
+    async fn learn(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        self.inner.learn(cancel).await
     }
 
     async fn prepare(&self, cancel: &CancellationToken) -> Result<(), Error> {

@@ -180,14 +180,13 @@ mod tests {
         }
     }
 
+    /// What was done with an upload, in order.
+    type Log = Arc<Mutex<Vec<&'static str>>>;
+
     fn uploading(
         on_write: Option<fn() -> Error>,
         hangs: bool,
-    ) -> (
-        Box<Uploading<Told>>,
-        Arc<Mutex<Vec<&'static str>>>,
-        CancellationToken,
-    ) {
+    ) -> (Box<Uploading<Told>>, Log, CancellationToken) {
         let log = Arc::new(Mutex::new(Vec::new()));
         let cancel = CancellationToken::new();
         let told = Told {

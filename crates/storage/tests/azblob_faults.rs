@@ -272,9 +272,9 @@ async fn a_server_that_stops_in_mid_upload_is_given_up(#[case] trick: Trick) {
 #[tokio::test]
 async fn a_slow_server_is_not_given_up_while_bytes_move() {
     let scene = scene(KEY, HASTY).await;
-    // The block takes some five seconds, and no pause in it is longer than the patience.
+    // The block takes more than the patience, and no pause in it is longer than the patience.
     let trick = Trick::SlowRequest {
-        bytes_a_second: 1_700_000,
+        bytes_a_second: 3_500_000,
     };
     scene.gate.rule(Rule::on("PUT", "blockid=").plays(trick));
     put(&scene.cloud, "a/dump", &sample((8 << 20) + 1)).await.unwrap();

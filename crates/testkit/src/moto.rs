@@ -14,6 +14,10 @@ pub struct Moto {
     server: Server,
 }
 
+/// moto asks for a signature, and compares it with nothing.
+const SIGNED: &str =
+    "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+
 impl Moto {
     /// Starts one with an empty bucket `backups`.
     ///
@@ -65,7 +69,7 @@ impl Moto {
         Ok(!objects.contains("<Contents>") && !uploads.contains("<UploadId>"))
     }
 
-    /// A request without a signature, as moto takes it, and its whole answer: head and body.
+    /// A request that only looks signed, which is enough for moto, and its whole answer: head and body.
     ///
     /// # Errors
     /// When it does not answer.
@@ -73,7 +77,8 @@ impl Moto {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port()))?;
         write!(
             stream,
-            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n",
             self.port()
         )?;
         let mut answer = Vec::new();

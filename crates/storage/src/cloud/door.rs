@@ -87,11 +87,11 @@ impl Door {
         let answer = request.send();
         tokio::pin!(answer);
         loop {
-            let patience_ends = moved.last() + self.patience.silence;
+            let patience_ends = moved.patience_ends(self.patience.silence);
             tokio::select! {
                 answer = &mut answer => return answer.map_err(Trouble::from_client),
                 () = sleep_until(patience_ends) => {
-                    if moved.last() + self.patience.silence <= Instant::now() {
+                    if moved.patience_ends(self.patience.silence) <= Instant::now() {
                         return Err(Trouble::Silent(self.patience.silence));
                     }
                 }
@@ -126,21 +126,31 @@ impl Door {
 
 /// When something moved last.
 #[derive(Debug, Clone)]
-struct Moved(Arc<Mutex<Instant>>);
+struct Moved {
+    begun: Instant,
+    last: Arc<Mutex<Instant>>,
+}
 
 impl Default for Moved {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        let begun = Instant::now();
+        Self {
+            begun,
+            last: Arc::new(Mutex::new(begun)),
+        }
     }
 }
 
 impl Moved {
-    fn last(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When nothing will have moved for too long. The system takes megabytes of a body that go out later, no slower than what went
+    /// before: they get as long as that took.
+    fn patience_ends(&self, silence: Duration) -> Instant {
+        let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last + silence.max(last - self.begun)
     }
 
     fn now(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 }
 

@@ -21,8 +21,24 @@ pub struct Endpoints {
     pub(super) upload: String,
 }
 
+/// The emulator that stands in Google's place in this process.
+#[cfg(feature = "testing")]
+static EMULATOR: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+
+/// Puts an emulator (`http://127.0.0.1:1234`) in Google's place, for the rest of this process: for tests of what opens
+/// destinations by their places alone.
+#[cfg(feature = "testing")]
+pub fn emulate_google(base: &str) {
+    // Whoever comes second keeps the first one's: a test has one emulator.
+    drop(EMULATOR.set(base.to_owned()));
+}
+
 impl Default for Endpoints {
     fn default() -> Self {
+        #[cfg(feature = "testing")]
+        if let Some(base) = EMULATOR.get() {
+            return Self::below(base);
+        }
         Self {
             auth: "https://accounts.google.com/o/oauth2/v2/auth".to_owned(),
             token: "https://oauth2.googleapis.com/token".to_owned(),

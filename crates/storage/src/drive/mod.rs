@@ -43,6 +43,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::api::{Api, Item};
 pub use self::client::{OAuthClient, StoredGrant, built_in_client};
+#[cfg(feature = "testing")]
+pub use self::endpoints::emulate_google;
 pub use self::endpoints::{Endpoints, Patience};
 use self::tree::Tree;
 use self::trouble::Trouble;

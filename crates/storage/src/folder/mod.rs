@@ -96,6 +96,11 @@ impl Destination for Folder {
         self.root.display().to_string()
     }
 
+    async fn is_there(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let root = self.root.clone();
+        blocking(cancel, move || demand_marker(&root)).await
+    }
+
     /// Creates the folder where it is not there, and puts the marker into it. A file system that refuses the marker answers
     /// [`Error::ReadOnly`] or [`Error::Full`].
     async fn prepare(&self, cancel: &CancellationToken) -> Result<(), Error> {

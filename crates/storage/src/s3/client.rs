@@ -5,8 +5,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
+use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_sdk_s3::Client;
@@ -78,7 +78,14 @@ impl Settings {
                     .profile_name(profile)
                     .build(),
             ),
-            _ => config.credentials_provider(DefaultCredentialsChain::builder().build().await),
+            // Not the SDK's own chain: at its end it asks addresses on the network that nobody has configured.
+            _ => config.credentials_provider(
+                CredentialsProviderChain::first_try(
+                    "Environment",
+                    EnvironmentVariableCredentialsProvider::new(),
+                )
+                .or_else("Profile", ProfileFileCredentialsProvider::builder().build()),
+            ),
         };
         Client::from_conf(config.build())
     }

@@ -24,8 +24,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use howdah_domain::Secret;
 use howdah_domain::destination::S3Place;
+use howdah_domain::{BackupId, Secret};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -104,33 +104,6 @@ impl S3 {
                 learned: Learned::new(conditions),
             }),
         })
-    }
-
-    /// Aborts unfinished uploads below the prefix that were begun before a time, and tells how many: leavings of machines
-    /// that are no more. What lies below the prefix counts as ours; so a bucket that others use too wants a prefix.
-    ///
-    /// # Errors
-    /// Where the store cannot be asked, or refuses.
-    pub async fn abort_unfinished(
-        &self,
-        before: Timestamp,
-        cancel: &CancellationToken,
-    ) -> Result<u64, Error> {
-        let work = async {
-            let mut aborted = 0;
-            for upload in self.unfinished(&self.below(None)).await? {
-                if upload.begun.is_some_and(|begun| begun < before.as_second()) {
-                    self.abort_upload(&upload.key, &upload.id).await?;
-                    aborted += 1;
-                }
-            }
-            Ok(aborted)
-        };
-        unless_cancelled(cancel, async {
-            work.await
-                .map_err(|refusal: Refusal| refusal.into_error(&self.removing("")))
-        })
-        .await
     }
 
     async fn client(&self) -> &Client {
@@ -214,6 +187,13 @@ impl S3 {
     }
 }
 
+/// Whether a key lies in a folder that is called as backups are.
+fn is_of_a_backup(key: &str) -> bool {
+    let mut parts = key.rsplit('/');
+    let (_, folder) = (parts.next(), parts.next());
+    folder.is_some_and(|folder| BackupId::parse(folder).is_some())
+}
+
 #[async_trait]
 impl Destination for S3 {
     fn name(&self) -> String {
@@ -222,6 +202,22 @@ impl Destination for S3 {
 
     fn excludes_others(&self) -> bool {
         self.inner.learned.conditions() == Conditions::Heeded
+    }
+
+    async fn learn(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        if self.inner.learned.conditions() != Conditions::Unknown {
+            return Ok(());
+        }
+        let at = At {
+            writes: true,
+            ..self.at("writing", "")
+        };
+        unless_cancelled(cancel, async {
+            self.try_conditions()
+                .await
+                .map_err(|refusal| refusal.into_error(&at))
+        })
+        .await
     }
 
     /// Asks whether the bucket is there and may be listed, also for unfinished uploads; then writes and removes an object that
@@ -329,6 +325,26 @@ impl Destination for S3 {
             self.clear(folder)
                 .await
                 .map_err(|refusal| refusal.into_error(&self.removing(folder.as_str())))
+        })
+        .await
+    }
+
+    /// Only what lies in a folder that is called as backups are counts as ours.
+    async fn sweep(&self, before: Timestamp, cancel: &CancellationToken) -> Result<u64, Error> {
+        let work = async {
+            let mut aborted = 0;
+            for upload in self.unfinished(&self.below(None)).await? {
+                let old = upload.begun.is_some_and(|begun| begun < before.as_second());
+                if old && is_of_a_backup(&upload.key) {
+                    self.abort_upload(&upload.key, &upload.id).await?;
+                    aborted += 1;
+                }
+            }
+            Ok(aborted)
+        };
+        unless_cancelled(cancel, async {
+            work.await
+                .map_err(|refusal: Refusal| refusal.into_error(&self.removing("")))
         })
         .await
     }

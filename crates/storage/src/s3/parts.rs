@@ -61,7 +61,7 @@ mod tests {
     #[case::unknown(None, 16)]
     #[case::empty(Some(0), 8)]
     #[case::small(Some(100 * MIB as u64), 8)]
-    #[case::what_the_smallest_parts_just_take(Some(72 * GIB), 8)]
+    #[case::what_the_smallest_parts_just_take(Some(71 * GIB), 8)]
     #[case::more_than_that(Some(80 * GIB), 10)]
     #[case::half_a_tebibyte(Some(512 * GIB), 58)]
     #[case::the_largest_object(Some(LARGEST_OBJECT), 525)]

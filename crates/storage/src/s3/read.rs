@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use aws_sdk_s3::config::ResponseChecksumValidation;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -119,13 +120,22 @@ async fn get(
     let client = s3.client().await;
     s3.patience()
         .send(|_| {
-            client
+            let asking = client
                 .get_object()
                 .bucket(s3.bucket())
                 .key(key)
                 .set_range(range.map(|(start, end)| format!("bytes={start}-{}", end - 1)))
                 .set_if_match(etag.map(str::to_owned))
-                .send()
+                .customize();
+            match range {
+                None => asking,
+                // Some stores send the whole object's checksum along with a part of it.
+                Some(_) => asking.config_override(
+                    aws_sdk_s3::config::Builder::new()
+                        .response_checksum_validation(ResponseChecksumValidation::WhenRequired),
+                ),
+            }
+            .send()
         })
         .await
 }
@@ -179,7 +189,8 @@ impl Rest {
 
     /// `If-Match` is what it was refused for, where it was refused for a condition.
     fn refused(&self, refusal: Refusal) -> Error {
-        if refusal.kind == Kind::Exists {
+        // Or for a range that the object that is there now does not have.
+        if matches!(refusal.kind, Kind::Exists | Kind::OutsideObject) {
             return replaced(&self.path);
         }
         refusal.into_error(&self.s3.at("reading", &self.path))

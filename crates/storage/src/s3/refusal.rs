@@ -205,7 +205,16 @@ impl Refusal {
                 Self::answered(answer.raw(), meta.code(), meta.message())
             }
             // No XML of S3's: another server, or a proxy's page.
-            SdkError::ResponseError(answer) => Self::answered(answer.raw(), None, None),
+            SdkError::ResponseError(answer) => {
+                let refusal = Self::answered(answer.raw(), None, None);
+                if answer.raw().status().is_success() {
+                    // It did what it was asked, and says so in words that are not S3's.
+                    let why = error.source().map_or_else(String::new, chain);
+                    Self::plain(refusal.kind, format!("{}: {why}", refusal.words))
+                } else {
+                    refusal
+                }
+            }
             SdkError::DispatchFailure(failure) => Self::undelivered(
                 failure.is_io() || failure.is_timeout(),
                 failure

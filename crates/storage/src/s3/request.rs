@@ -70,7 +70,8 @@ impl Patience {
         loop {
             let watch = Arc::new(Watch::new());
             let answer = tokio::select! {
-                answer = make(&watch) => answer.map_err(|error| Refusal::read(&error)),
+                // The SDK's futures are of 16 kB.
+                answer = Box::pin(make(&watch)) => answer.map_err(|error| Refusal::read(&error)),
                 () = watch.rest(idle) => Err(Refusal::stalled(idle)),
             };
             let refusal = match answer {

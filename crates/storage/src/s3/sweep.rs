@@ -108,7 +108,10 @@ impl S3 {
                 })
                 .await;
             let page = match page {
-                Err(refusal) if refusal.kind == Kind::NotImplemented => return Ok(all),
+                // rclone says of a bucket without uploads that there is no such upload.
+                Err(refusal) if matches!(refusal.kind, Kind::NotImplemented | Kind::NoUpload) => {
+                    return Ok(all);
+                }
                 page => page?,
             };
             let encoded = page.encoding_type == Some(EncodingType::Url);

@@ -3,6 +3,11 @@
 //! At most three parts are in memory: one that is filled and two on their way, or three on their way. Every object carries a
 //! mark of this upload in its metadata, so that after an answer was lost we can tell our object from another's.
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::create_multipart_upload::{
+    CreateMultipartUploadError, CreateMultipartUploadOutput,
+};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ServerSideEncryption, StorageClass,
 };
@@ -100,7 +105,7 @@ impl S3Upload {
         let patience = self.s3.patience();
         let outcome = patience
             .send_within(patience.idle, |_| {
-                client
+                let asked = client
                     .create_multipart_upload()
                     .bucket(&place.bucket)
                     .key(&self.key)
@@ -113,8 +118,8 @@ impl S3Upload {
                             .as_deref()
                             .map(ServerSideEncryption::from),
                     )
-                    .set_ssekms_key_id(place.kms_key.clone())
-                    .send()
+                    .set_ssekms_key_id(place.kms_key.clone());
+                async { begun(asked.send().await) }
             })
             .await;
         let output = outcome.result.map_err(|refusal| self.error(refusal))?;
@@ -299,6 +304,30 @@ impl S3Upload {
     }
 }
 
+/// The answer to the question for an upload. rclone gives it another name than S3 does, and the SDK then takes it for an error.
+#[allow(clippy::result_large_err, reason = "the SDK's own type")]
+fn begun(
+    answer: Result<CreateMultipartUploadOutput, SdkError<CreateMultipartUploadError, HttpResponse>>,
+) -> Result<CreateMultipartUploadOutput, SdkError<CreateMultipartUploadError, HttpResponse>> {
+    match answer {
+        Err(SdkError::ServiceError(misread)) if misread.raw().status().is_success() => {
+            let text = misread.raw().body().bytes().unwrap_or_default();
+            match upload_id(&String::from_utf8_lossy(text)) {
+                Some(id) => Ok(CreateMultipartUploadOutput::builder().upload_id(id).build()),
+                None => Err(SdkError::ServiceError(misread)),
+            }
+        }
+        answer => answer,
+    }
+}
+
+/// The upload's id in an answer, whatever that is called.
+fn upload_id(xml: &str) -> Option<String> {
+    let (_, rest) = xml.split_once("<UploadId>")?;
+    let (id, _) = rest.split_once("</UploadId>")?;
+    (!id.is_empty() && !id.contains(['&', '<'])).then(|| id.to_owned())
+}
+
 async fn upload_part(
     s3: &S3,
     key: &str,
@@ -423,3 +452,24 @@ impl S3Upload {
 
 /// An object below this is not worth the room of a part.
 const SMALL: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_an_upload_is_found_whatever_the_answer_is_called() {
+        for name in ["InitiateMultipartUploadResult", "InitiateMultipartUpload"] {
+            let xml = format!("<{name}><Key>k</Key>\n  <UploadId>332083a2-4f1f</UploadId></{name}>");
+            assert_eq!(upload_id(&xml).as_deref(), Some("332083a2-4f1f"));
+        }
+        for other in [
+            "",
+            "<UploadId></UploadId>",
+            "<UploadId>a<b/></UploadId>",
+            "<UploadId>a",
+        ] {
+            assert_eq!(upload_id(other), None, "{other}");
+        }
+    }
+}

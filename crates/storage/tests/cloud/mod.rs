@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
+#![allow(
+    clippy::print_stdout,
+    reason = "a process that a test starts tells it how far it is"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};

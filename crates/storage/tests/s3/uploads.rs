@@ -64,8 +64,9 @@ async fn a_size_that_s3_cannot_keep_is_refused_before_anything_is_asked() {
 async fn of_several_writers_at_one_moment_exactly_one_succeeds() {
     let moto = moto(quick()).await;
     moto.s3.prepare(&never()).await.unwrap();
-    for len in [100, PART + 100] {
-        let name = format!("claim-{len}");
+    let len = 100;
+    {
+        let name = "claim".to_owned();
         let mut writers = tokio::task::JoinSet::new();
         for writer in 0_u8..6 {
             // Each with connections of its own, as on machines of their own; what was learned is learned anew.
@@ -85,16 +86,37 @@ async fn of_several_writers_at_one_moment_exactly_one_succeeds() {
                 (_, Err(other)) => panic!("{other:?}"),
             }
         }
-        assert_eq!(won.len(), 1, "{won:?} of {len} bytes");
+        assert_eq!(won.len(), 1, "{won:?}");
         let kept = get(&moto.s3, &name).await.unwrap();
         assert!(kept == vec![won[0]; len], "what is kept is the winner's");
     }
-    moto.s3.delete(&path("claim-100"), &never()).await.unwrap();
-    moto.s3
-        .delete(&path(&format!("claim-{}", PART + 100)), &never())
-        .await
-        .unwrap();
-    assert!(moto.is_empty(), "losers leave no uploads");
+    moto.s3.delete(&path("claim"), &never()).await.unwrap();
+    assert!(moto.is_empty());
+}
+
+#[tokio::test]
+async fn of_two_large_uploads_at_once_the_second_to_end_finds_the_object_taken() {
+    let moto = moto(quick()).await;
+    moto.s3.prepare(&never()).await.unwrap();
+    let other = open_with(&place(moto.gate.url()), quick());
+    other.prepare(&never()).await.unwrap();
+    let mut writers = Vec::new();
+    for (s3, byte) in [(&moto.s3, 1), (&other, 2)] {
+        let mut writer = s3.create(&path("large"), None, &never()).await.unwrap();
+        writer
+            .write(bytes::Bytes::from(vec![byte; PART + 100]))
+            .await
+            .unwrap();
+        writers.push(writer);
+    }
+    let second = writers.pop().unwrap();
+    second.finish(PART as u64 + 100).await.unwrap();
+    let first = writers.pop().unwrap().finish(PART as u64 + 100).await;
+    let error = first.unwrap_err();
+    assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
+    assert!(get(&moto.s3, "large").await.unwrap() == vec![2; PART + 100]);
+    moto.s3.delete(&path("large"), &never()).await.unwrap();
+    assert!(moto.is_empty(), "the loser leaves no upload");
 }
 
 #[tokio::test]
@@ -188,9 +210,10 @@ async fn a_removed_folder_loses_its_manifest_first_and_its_unfinished_uploads_to
 async fn old_unfinished_uploads_below_the_prefix_are_aborted_and_no_others() {
     let moto = moto(quick()).await;
     for key in [
-        "howdah/laptop/a/dump",
-        "howdah/laptop/b",
-        "howdah/laptop2/c",
+        "howdah/laptop/shop/shop/20261122T040000Z-aaaaaa/dump",
+        "howdah/laptop/shop/shop/20261122T040000Z-bbbbbb/index",
+        "howdah/laptop/somebody/elses",
+        "howdah/laptop2/shop/shop/20261122T040000Z-aaaaaa/dump",
         "elsewhere/d",
     ] {
         moto.server
@@ -198,19 +221,22 @@ async fn old_unfinished_uploads_below_the_prefix_are_aborted_and_no_others() {
             .unwrap();
     }
     let second = jiff::SignedDuration::from_secs(1);
-    let before_all = Timestamp::now() - 3600 * second;
-    assert_eq!(moto.s3.abort_unfinished(before_all, &never()).await.unwrap(), 0);
+    let before_all = Timestamp::UNIX_EPOCH;
+    assert_eq!(moto.s3.sweep(before_all, &never()).await.unwrap(), 0);
     let uploads = moto.server.ask("GET", "/backups?uploads").unwrap();
     // moto says one fixed time of every upload, in the past.
     let after_all = Timestamp::now() + 3600 * second;
-    let aborted = moto.s3.abort_unfinished(after_all, &never()).await.unwrap();
+    let aborted = moto.s3.sweep(after_all, &never()).await.unwrap();
     assert_eq!(aborted, 2, "{uploads}");
     let uploads = moto.server.ask("GET", "/backups?uploads").unwrap();
-    assert!(!uploads.contains("howdah/laptop/"), "{uploads}");
-    assert!(
-        uploads.contains("howdah/laptop2/c") && uploads.contains("elsewhere/d"),
-        "{uploads}"
-    );
+    assert!(!uploads.contains("howdah/laptop/shop"), "{uploads}");
+    for others in [
+        "howdah/laptop/somebody/elses",
+        "howdah/laptop2/shop",
+        "elsewhere/d",
+    ] {
+        assert!(uploads.contains(others), "{uploads}");
+    }
 }
 
 #[tokio::test]
@@ -272,7 +298,7 @@ async fn every_question_ends_soon_after_it_is_cancelled() {
         async { s3.stat(&x, &cancel).await.map(drop) },
         s3.delete(&x, &cancel),
         s3.delete_folder(&x, &cancel),
-        async { s3.abort_unfinished(Timestamp::now(), &cancel).await.map(drop) },
+        async { s3.sweep(Timestamp::now(), &cancel).await.map(drop) },
     );
     let all = [
         ended.0, ended.1, ended.2, ended.3, ended.4, ended.5, ended.6, ended.7,
