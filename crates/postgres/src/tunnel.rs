@@ -4,7 +4,7 @@
 //! says where its near end listens ([`Connection::forwarded`]): sessions and client programs go there, and keep the real host
 //! name for everything else, so that certificates are verified as if there were no tunnel.
 //!
-//! A tunnel that breaks shows to what uses it as a connection that breaks. So every error of work that was done within a
+//! A tunnel that breaks shows to what uses it as a connection that breaks. So every failure of work that was done within a
 //! [`Reach`] is shown to [`Reach::judge`], which knows better.
 
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ impl Reach {
         };
         Self::open_with(connection, ssh_secret, &options, cancel)
             .await
-            .map_err(of_ssh)
+            .map_err(|error| of_ssh(&error))
     }
 
     /// As [`Reach::open`], with more said about sessions, and with the error of SSH itself: an unknown host key is there as what
@@ -100,25 +100,21 @@ impl Reach {
         &self.connection
     }
 
-    /// What an error of work within this reach really is: where the tunnel broke, that, whatever the work made of it.
-    pub async fn judge(&self, error: Error) -> Error {
+    /// What a failure of work within this reach really is: where the tunnel broke, that, whatever the work made of it.
+    pub async fn judge(&self, failure: Failure) -> Failure {
         let Some(forwarder) = &self.forwarder else {
-            return error;
+            return failure;
         };
-        if error.is_cancelled() {
-            return error;
-        }
-        let failure = error.to_failure();
         if !may_come_of_the_way(failure.code) {
-            return error;
+            return failure;
         }
         if forwarder.trouble().is_none() {
             // Where nothing comes, nothing came of the tunnel.
             let _ = tokio::time::timeout(LAST_WORDS, forwarder.lost()).await;
         }
         match forwarder.trouble() {
-            Some(trouble) => said_of(&trouble, &failure).into(),
-            None => error,
+            Some(trouble) => said_of(&trouble, &failure),
+            None => failure,
         }
     }
 
@@ -129,6 +125,15 @@ impl Reach {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Accepts an SSH server's key from now on: writes `line`, host and key as the details of [`FailureCode::HostKeyUnknown`] have
+/// them, into Howdah's own file of accepted keys.
+///
+/// # Errors
+/// The file cannot be written, or `line` is no host and key.
+pub fn accept_host_key(known_hosts: &Path, line: &str) -> Result<(), Error> {
+    howdah_ssh::accept_host_key(known_hosts, line).map_err(|error| of_ssh(&error))
 }
 
 /// The tunnel's trouble, with what the work made of it in the details.
@@ -177,7 +182,7 @@ fn may_come_of_the_way(code: FailureCode) -> bool {
 }
 
 /// An error of SSH as one of reaching a server.
-fn of_ssh(error: howdah_ssh::Error) -> Error {
+fn of_ssh(error: &howdah_ssh::Error) -> Error {
     if error.is_cancelled() {
         Error::Cancelled
     } else {

@@ -168,9 +168,9 @@ async fn the_certificate_is_compared_with_the_real_host_and_not_with_the_near_en
     drop(running.take_stdout());
     let refused = failure(running.wait(&cancel).await);
     assert_eq!(refused.code, FailureCode::TlsUntrusted, "{refused:?}");
-    let judged = reach.judge(refused.into()).await;
+    let judged = reach.judge(refused).await;
     assert_eq!(
-        judged.code(),
+        judged.code,
         FailureCode::TlsUntrusted,
         "the tunnel has no part in it"
     );
@@ -276,7 +276,7 @@ async fn an_unknown_key_has_to_be_accepted_and_a_changed_one_is_refused() {
     let howdah_ssh::Error::UnknownHostKey { key } = error else {
         panic!("{error:?}")
     };
-    accept_host_key(&own, &key).unwrap();
+    accept_host_key(&own, &key.known_hosts_line()).unwrap();
     let reach = Reach::open_with(&connection, None, &options, &cancel)
         .await
         .unwrap();
@@ -346,11 +346,14 @@ async fn a_tunnel_that_breaks_in_mid_dump_is_told_as_that(#[case] frozen: bool) 
         FailureCode::ConnectionLost,
         "pg_dump knows no better: {error:?}"
     );
-    let judged = reach.judge(error).await;
-    assert_eq!(judged.code(), FailureCode::TunnelLost, "{judged:?}");
+    let judged = reach.judge(error.to_failure()).await;
+    assert_eq!(judged.code, FailureCode::TunnelLost, "{judged:?}");
     assert!(judged.is_retryable());
-    let details = judged.to_failure().details.unwrap();
-    assert!(details.contains("pg_dump"), "its words are kept: {details}");
+    let details = judged.details.unwrap();
+    assert!(
+        details.contains("Dumping the contents of table"),
+        "pg_dump's words are kept: {details}"
+    );
     assert_eq!(reach.lost().await.code, FailureCode::TunnelLost);
     // Three keepalives of a second each.
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
@@ -373,9 +376,9 @@ async fn an_error_of_the_database_is_not_blamed_on_the_tunnel() {
     let rest = tokio::task::spawn_blocking(move || std::io::copy(&mut { stdout }, &mut std::io::sink()));
     let error = running.wait(&CancellationToken::new()).await.unwrap_err();
     rest.await.unwrap().unwrap();
-    let judged = reach.judge(error).await;
-    assert_eq!(judged.code(), FailureCode::ConnectionLost, "{judged:?}");
-    let cancelled = reach.judge(Error::Cancelled).await;
+    let judged = reach.judge(error.to_failure()).await;
+    assert_eq!(judged.code, FailureCode::ConnectionLost, "{judged:?}");
+    let cancelled = reach.judge(Error::Cancelled.to_failure()).await;
     assert!(cancelled.is_cancelled());
 }
 
@@ -392,7 +395,7 @@ async fn a_tunnel_whose_server_went_away_is_lost_and_can_be_tried_again() {
             howdah_postgres::connect(reach.connection(), Some(&secret), "test", PATIENCE, &cancel).await;
         match opened {
             Ok(_) => None,
-            Err(error) => Some(reach.judge(error).await.to_failure()),
+            Err(error) => Some(reach.judge(error.to_failure()).await),
         }
     };
     let failure = again().await.expect("the way is gone");
@@ -462,8 +465,8 @@ async fn without_a_tunnel_a_reach_is_the_connection_itself() {
     let reach = Reach::open(&connection, None, None, &cancel).await.unwrap();
     assert_eq!(reach.connection(), &connection);
     session(reach.connection(), &cluster.password()).await;
-    let error = Error::new(FailureCode::ConnectionLost, "x");
-    assert_eq!(reach.judge(error).await.code(), FailureCode::ConnectionLost);
+    let lost = howdah_domain::Failure::new(FailureCode::ConnectionLost, "x");
+    assert_eq!(reach.judge(lost).await.code, FailureCode::ConnectionLost);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,6 +20,13 @@ pub struct HostKey {
     pub line: String,
 }
 
+impl HostKey {
+    /// The line of a `known_hosts` file that accepts the key.
+    pub fn known_hosts_line(&self) -> String {
+        format!("{} {}", self.host, self.line)
+    }
+}
+
 /// An error of SSH. Holds no secret. It can be cloned, because everything that used a session wants to hear how it ended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -213,7 +220,7 @@ impl Error {
                 ),
             )
             .hint("Compare the fingerprint with the server's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then accept it.")
-            .details(&key.line),
+            .details(key.known_hosts_line()),
             Self::ChangedHostKey { key, known_in } => Failure::new(
                 Code::HostKeyChanged,
                 format!(

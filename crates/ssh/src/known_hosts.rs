@@ -237,25 +237,25 @@ fn fits(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|&letter| letter == '*')
 }
 
-/// Writes an accepted key into a file, which is made where it is not there. To be called with Howdah's own file, never with
-/// one of the user's.
+/// Writes an accepted key, as [`HostKey::known_hosts_line`] gives it, into a file, which is made where it is not there. To be
+/// called with Howdah's own file, never with one of the user's.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Misconfigured`] where the key is no line of a `known_hosts` file.
-pub fn accept_host_key(file: &Path, key: &HostKey) -> Result<(), Error> {
-    let odd = |text: &str| text.is_empty() || text.contains(|c: char| c.is_control());
-    let parts: Vec<&str> = key.line.split(' ').collect();
-    let readable = matches!(parts.as_slice(), [_, blob] if parse_public_key_base64(blob).is_ok());
-    if odd(&key.host)
-        || key.host.contains(char::is_whitespace)
-        || key.host.starts_with(['#', '@', '|'])
-        || !readable
-    {
+/// [`Error::Io`]; [`Error::Misconfigured`] where `line` is no host and key.
+pub fn accept_host_key(file: &Path, line: &str) -> Result<(), Error> {
+    let parts: Vec<&str> = line.split(' ').collect();
+    let accepts_one_host = matches!(
+        parts.as_slice(),
+        [host, _, blob] if !host.is_empty()
+            && !host.starts_with(['#', '@', '|', '!'])
+            && !host.contains([',', '*', '?'])
+            && parse_public_key_base64(blob).is_ok()
+    );
+    if !accepts_one_host || line.contains(char::is_control) {
         return Err(Error::misconfigured(
             "What is to be accepted is not a host's key.",
         ));
     }
-    let line = format!("{} {}", key.host, key.line);
     let failed = |what| move |source| Error::io(what, file, source);
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).map_err(failed("making the folder of"))?;
@@ -407,7 +407,7 @@ mod tests {
         fs::create_dir_all(folder.path().join("deep")).unwrap();
         fs::write(&file, "# without a line break at its end").unwrap();
         for _ in 0..2 {
-            accept_host_key(&file, &shown).unwrap();
+            accept_host_key(&file, &shown.known_hosts_line()).unwrap();
         }
         check("vps").unwrap();
         let text = fs::read_to_string(&file).unwrap();
@@ -422,16 +422,13 @@ mod tests {
     #[case("", "ssh-ed25519 {ONE}")]
     #[case("@cert-authority", "ssh-ed25519 {ONE}")]
     #[case("vps", "ssh-ed25519 nonsense")]
+    #[case("*", "ssh-ed25519 {ONE}")]
+    #[case("vps,other", "ssh-ed25519 {ONE}")]
     #[case("vps", "ssh-ed25519 {ONE}\nother ssh-ed25519 {ONE}")]
     fn what_is_no_key_is_not_accepted(#[case] host: &str, #[case] line: &str) {
         let folder = tempfile::tempdir().unwrap();
-        let key = HostKey {
-            host: host.into(),
-            algorithm: "ssh-ed25519".into(),
-            fingerprint: String::new(),
-            line: line.replace("{ONE}", ONE),
-        };
-        assert!(accept_host_key(&folder.path().join("known_hosts"), &key).is_err());
+        let line = format!("{host} {}", line.replace("{ONE}", ONE));
+        assert!(accept_host_key(&folder.path().join("known_hosts"), &line).is_err());
         assert!(!folder.path().join("known_hosts").exists());
     }
 }

@@ -242,7 +242,7 @@ async fn an_unknown_key_is_told_and_known_once_it_is_accepted() {
         "nothing was shown to a server that is not known"
     );
 
-    accept_host_key(&own, key).unwrap();
+    accept_host_key(&own, &key.known_hosts_line()).unwrap();
     open(&sshd.target(), None, &options).await.unwrap();
     assert_eq!(
         std::fs::read_to_string(users).unwrap(),
