@@ -250,11 +250,11 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// What is at hand to read with: secret keys, a passphrase, both, or nothing.
+/// What is at hand to read with: secret keys, passphrases, both, or nothing.
 #[derive(Clone, Default)]
 pub struct Keys {
     identities: Vec<Identity>,
-    passphrase: Option<Secret>,
+    passphrases: Vec<Secret>,
 }
 
 impl Keys {
@@ -287,23 +287,25 @@ impl Keys {
         self
     }
 
-    /// These and a passphrase, instead of one that was there.
+    /// These and a passphrase. Several are tried one after the other.
     #[must_use]
     pub fn and_passphrase(mut self, passphrase: Secret) -> Self {
-        self.passphrase = Some(passphrase);
+        if !self.passphrases.contains(&passphrase) {
+            self.passphrases.push(passphrase);
+        }
         self
     }
 
     /// Whether nothing is at hand.
     pub fn is_empty(&self) -> bool {
-        self.identities.is_empty() && self.passphrase.is_none()
+        self.identities.is_empty() && self.passphrases.is_empty()
     }
 
     /// Whether something that could open a backup encrypted like this is at hand: one of its keys, or some passphrase where it
     /// has one (whether it is the right one shows only in a file).
     pub fn may_open(&self, encryption: &Encryption) -> bool {
         if encryption.age_passphrase {
-            return self.passphrase.is_some();
+            return !self.passphrases.is_empty();
         }
         let mut own = self
             .identities
@@ -353,7 +355,7 @@ impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
             .field("identities", &self.identities)
-            .field("passphrase", &self.passphrase)
+            .field("passphrases", &self.passphrases)
             .finish()
     }
 }

@@ -340,6 +340,44 @@ impl Place {
         Some((parent, last))
     }
 
+    /// Whether both are the same storage, by whatever key, region or profile it is entered: what is removed at one is gone at the
+    /// other.
+    pub fn same_storage(&self, other: &Self) -> bool {
+        let folded = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default();
+            text.trim_end_matches('/').to_ascii_lowercase()
+        };
+        match (self.clone().normalized(), other.clone().normalized()) {
+            (Self::Folder(one), Self::Folder(other)) => one.path == other.path,
+            (Self::S3(one), Self::S3(other)) => {
+                (one.bucket, one.prefix, folded(&one.endpoint))
+                    == (other.bucket, other.prefix, folded(&other.endpoint))
+            }
+            (Self::Drive(one), Self::Drive(other)) => {
+                let same_account = match (&one.account, &other.account) {
+                    (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+                    _ => true,
+                };
+                same_account && one.folder == other.folder
+            }
+            (Self::Sftp(one), Self::Sftp(other)) => {
+                (one.ssh.host, one.ssh.port, one.path) == (other.ssh.host, other.ssh.port, other.path)
+            }
+            (Self::Webdav(one), Self::Webdav(other)) => one.url == other.url,
+            (Self::Ftp(one), Self::Ftp(other)) => {
+                (one.host, one.port, one.user, one.path) == (other.host, other.port, other.user, other.path)
+            }
+            (Self::Azblob(one), Self::Azblob(other)) => {
+                (one.account, one.container, one.prefix) == (other.account, other.container, other.prefix)
+            }
+            (Self::Gcs(one), Self::Gcs(other)) => {
+                (one.bucket, one.prefix, folded(&one.endpoint))
+                    == (other.bucket, other.prefix, folded(&other.endpoint))
+            }
+            _ => false,
+        }
+    }
+
     /// What is missing or makes no sense, in a sentence; none where the place could exist.
     pub fn problem(&self) -> Option<String> {
         let demand = |text: &str, what: &str| text.trim().is_empty().then(|| format!("{what} is missing."));

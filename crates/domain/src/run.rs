@@ -59,6 +59,8 @@ pub enum SkipReason {
     DatabaseVanished,
     /// The plan was removed or disabled before the run began.
     PlanDisabled,
+    /// Another machine with the same plan and destination makes this backup.
+    OtherMachine,
 }
 
 /// What a running run is doing.
@@ -134,6 +136,13 @@ impl RunState {
             (
                 Self::Queued | Self::Waiting { .. },
                 Self::Waiting { .. } | Self::Running { .. } | Self::Skipped { .. },
+            ) => true,
+            // That another machine is at it shows at the destination, when the work has begun.
+            (
+                Self::Running { .. },
+                Self::Skipped {
+                    reason: SkipReason::OtherMachine,
+                },
             ) => true,
             // A transient failure sends a running run back to wait for its next attempt.
             (

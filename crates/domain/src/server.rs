@@ -189,6 +189,8 @@ mod tests {
             role: "u".to_owned(),
             database: "d".to_owned(),
             tls: Tls::default(),
+            tunnel: None,
+            forwarded: None,
         };
         assert_eq!(connection.server_name(), expected);
     }

@@ -110,3 +110,21 @@ fn what_is_no_place_is_refused_with_a_sentence(#[case] text: &str, #[case] part:
         .to_string();
     assert!(error.contains(part), "{error}");
 }
+
+#[test]
+fn one_storage_is_one_by_whatever_key_it_is_entered() {
+    let place = |text: &str| Place::from_text(text, Path::new("/")).unwrap().0;
+    let bucket = place("s3://backups/laptop?endpoint=https://store.example&key-id=one");
+    assert!(bucket.same_storage(&place(
+        "s3://backups/laptop/?endpoint=https://Store.example/&key-id=other&region=eu-central-1"
+    )));
+    assert!(!bucket.same_storage(&place(
+        "s3://backups/other?endpoint=https://store.example&key-id=one"
+    )));
+    assert!(!bucket.same_storage(&place("s3://backups/laptop?key-id=one")));
+    let machine = place("sftp://ada@vps/backups");
+    assert!(machine.same_storage(&place("sftp://root@vps/backups?login=agent")));
+    assert!(!machine.same_storage(&place("sftp://ada@vps:2222/backups")));
+    assert!(!machine.same_storage(&place("/backups")));
+    assert!(place("/backups").same_storage(&place("file:///backups")));
+}

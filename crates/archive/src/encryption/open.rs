@@ -128,10 +128,16 @@ impl age::Identity for Opener<'_> {
     fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Option<Result<FileKey, DecryptError>> {
         let outcome = if stanzas.iter().any(|stanza| stanza.tag == "scrypt") {
             self.wants_passphrase.set(true);
-            let passphrase = self.keys.passphrase.as_ref()?;
-            let mut identity = age::scrypt::Identity::new(to_age(passphrase));
-            identity.set_max_work_factor(GREATEST_WORK_FACTOR);
-            identity.unwrap_stanzas(stanzas)
+            let mut last = None;
+            for passphrase in &self.keys.passphrases {
+                let mut identity = age::scrypt::Identity::new(to_age(passphrase));
+                identity.set_max_work_factor(GREATEST_WORK_FACTOR);
+                last = identity.unwrap_stanzas(stanzas);
+                if matches!(last, Some(Ok(_))) {
+                    break;
+                }
+            }
+            last
         } else {
             let mut identities = self.keys.identities.iter();
             identities.find_map(|identity| identity.0.unwrap_stanzas(stanzas))

@@ -121,14 +121,35 @@ impl Place {
                 )));
             }
         };
-        let secret = match read.url.password() {
-            Some(password) => Some(Secret::new(decoded(password)?)),
-            None => None,
-        };
+        let secret = read.password()?;
         match place.problem() {
             Some(problem) => Err(NotAPlace(problem)),
             None => Ok((place.normalized(), secret)),
         }
+    }
+}
+
+impl SshTarget {
+    /// Reads an SSH server from a URL (`ssh://user@host:22`, `?login=agent|password`, `?key=FILE`) or from `user@host:22`, where
+    /// the host may be an alias of `~/.ssh/config`. A password in it is handed out beside it.
+    ///
+    /// # Errors
+    /// [`NotAPlace`], with a sentence for people.
+    pub fn from_text(text: &str) -> Result<(Self, Option<Secret>), NotAPlace> {
+        let text = text.trim();
+        let url = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("ssh://{text}")
+        };
+        let read = Read::new(&url)?;
+        let target = read.ssh()?;
+        if read.url.scheme() != "ssh" || target.host.is_empty() || !matches!(read.url.path(), "" | "/") {
+            return Err(NotAPlace(
+                "An SSH server is written as user@host, user@host:port or ssh://user@host:port.".to_owned(),
+            ));
+        }
+        Ok((read.end(target)?, read.password()?))
     }
 }
 
@@ -371,7 +392,21 @@ impl Read {
         })
     }
 
+    fn password(&self) -> Result<Option<Secret>, NotAPlace> {
+        match self.url.password() {
+            Some(password) => Ok(Some(Secret::new(decoded(password)?))),
+            None => Ok(None),
+        }
+    }
+
     fn sftp(&self) -> Result<SftpPlace, NotAPlace> {
+        self.end(SftpPlace {
+            ssh: self.ssh()?,
+            path: self.path_from_home()?,
+        })
+    }
+
+    fn ssh(&self) -> Result<SshTarget, NotAPlace> {
         let login = match (self.take("login").as_deref(), self.take_file("key")) {
             (None, Some(file)) => SshLogin::Key { file },
             (Some("agent"), None) => SshLogin::Agent,
@@ -384,14 +419,11 @@ impl Read {
                 ));
             }
         };
-        self.end(SftpPlace {
-            ssh: SshTarget {
-                host: self.host()?,
-                port: self.url.port(),
-                user: self.user()?,
-                login,
-            },
-            path: self.path_from_home()?,
+        Ok(SshTarget {
+            host: self.host()?,
+            port: self.url.port(),
+            user: self.user()?,
+            login,
         })
     }
 
