@@ -26,6 +26,7 @@ CREATE TABLE new_copies (
     path            TEXT NOT NULL,              -- the backup's folder, relative to the destination, with slashes
     state           TEXT NOT NULL CHECK (state IN ('wanted', 'present', 'missing', 'damaged', 'deleting')),
     verified_at     INTEGER,                    -- when it was last read back and found whole
+    looked_at       INTEGER,                    -- when it was last checked, whatever was found
     failure         TEXT,                       -- JSON: Failure; what is wrong with it, or why the last try failed
     attempts        INTEGER NOT NULL DEFAULT 0, -- tries that failed, of a copy that is wanted or being deleted
     next_attempt_at INTEGER,                    -- when it is tried again

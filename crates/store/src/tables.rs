@@ -15,6 +15,7 @@ pub mod run_logs;
 pub mod runs;
 pub mod servers;
 pub mod settings;
+pub mod troubles;
 
 use rusqlite::ErrorCode;
 

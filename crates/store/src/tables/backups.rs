@@ -88,6 +88,8 @@ pub struct BackupCopy {
     pub state: CopyState,
     /// When it was last read back and found whole.
     pub verified_at: Option<Timestamp>,
+    /// When it was last checked, whatever was found.
+    pub looked_at: Option<Timestamp>,
     /// What is wrong with it, or why the last try to make or delete it failed.
     pub failure: Option<Failure>,
     /// How often making or deleting it failed.
@@ -108,6 +110,7 @@ impl BackupCopy {
             path: path.into(),
             state: CopyState::Present,
             verified_at: None,
+            looked_at: None,
             failure: None,
             attempts: 0,
             next_attempt_at: None,
@@ -200,6 +203,7 @@ fn copy_from_row(row: &Row<'_>) -> rusqlite::Result<Option<BackupCopy>> {
         path: row.get("c_path")?,
         state: row.get::<_, Word<_>>("c_state")?.0,
         verified_at: row.get::<_, Option<Time>>("c_verified_at")?.map(|time| time.0),
+        looked_at: row.get::<_, Option<Time>>("c_looked_at")?.map(|time| time.0),
         failure: row.get::<_, Option<Json<_>>>("c_failure")?.map(|json| json.0),
         attempts: row.get("c_attempts")?,
         next_attempt_at: row
@@ -245,8 +249,10 @@ pub fn insert(connection: &Connection, backup: &Backup) -> Result<()> {
 pub fn insert_copy(connection: &Connection, id: &BackupId, copy: &BackupCopy) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO copies (backup_id, destination_id, path, state, verified_at, failure, attempts, next_attempt_at, checksums)
-             VALUES (:backup_id, :destination_id, :path, :state, :verified_at, :failure, :attempts, :next_attempt_at, :checksums)",
+            "INSERT INTO copies (backup_id, destination_id, path, state, verified_at, looked_at, failure, attempts, next_attempt_at,
+                checksums)
+             VALUES (:backup_id, :destination_id, :path, :state, :verified_at, :looked_at, :failure, :attempts, :next_attempt_at,
+                :checksums)",
         )?
         .execute(named_params! {
             ":backup_id": Id(id),
@@ -254,6 +260,7 @@ pub fn insert_copy(connection: &Connection, id: &BackupId, copy: &BackupCopy) ->
             ":path": copy.path,
             ":state": Word(copy.state),
             ":verified_at": time(copy.verified_at),
+            ":looked_at": time(copy.looked_at),
             ":failure": copy.failure.as_ref().map(Json),
             ":attempts": copy.attempts,
             ":next_attempt_at": time(copy.next_attempt_at),
@@ -343,7 +350,7 @@ pub fn good_before(
 pub fn update_copy(connection: &Connection, id: &BackupId, copy: &BackupCopy) -> Result<()> {
     let changed = connection
         .prepare_cached(
-            "UPDATE copies SET path = :path, state = :state, verified_at = :verified_at, failure = :failure,
+            "UPDATE copies SET path = :path, state = :state, verified_at = :verified_at, looked_at = :looked_at, failure = :failure,
                 attempts = :attempts, next_attempt_at = :next_attempt_at, checksums = :checksums
              WHERE backup_id = :backup_id AND destination_id = :destination_id",
         )?
@@ -353,12 +360,33 @@ pub fn update_copy(connection: &Connection, id: &BackupId, copy: &BackupCopy) ->
             ":path": copy.path,
             ":state": Word(copy.state),
             ":verified_at": time(copy.verified_at),
+            ":looked_at": time(copy.looked_at),
             ":failure": copy.failure.as_ref().map(Json),
             ":attempts": copy.attempts,
             ":next_attempt_at": time(copy.next_attempt_at),
             ":checksums": copy.checksums.as_ref().map(Json),
         })?;
     found(changed, "copy")
+}
+
+/// Writes a copy anew where it is still as it was when `seen`: in the same state and at the same path. Answers whether it was.
+pub fn update_unchanged_copy(
+    connection: &Connection,
+    id: &BackupId,
+    seen: &BackupCopy,
+    copy: &BackupCopy,
+) -> Result<bool> {
+    let now = get(connection, id)?.and_then(|backup| {
+        backup
+            .copies
+            .into_iter()
+            .find(|copy| copy.destination_id == seen.destination_id)
+    });
+    let unchanged = now.is_some_and(|now| now.state == seen.state && now.path == seen.path);
+    if unchanged {
+        update_copy(connection, id, copy)?;
+    }
+    Ok(unchanged)
 }
 
 /// Forgets a copy that is gone; with the last one goes the backup.
@@ -470,7 +498,7 @@ pub(super) fn query(connection: &Connection, rest: &str, parameters: &[&dyn ToSq
         "WITH chosen AS MATERIALIZED (SELECT b.* FROM backups b {rest})
          SELECT chosen.*, c.destination_id AS c_destination_id, c.path AS c_path, c.state AS c_state,
             c.verified_at AS c_verified_at, c.failure AS c_failure, c.attempts AS c_attempts,
-            c.next_attempt_at AS c_next_attempt_at, c.checksums AS c_checksums, d.name AS c_destination_name, d.place AS c_place
+            c.next_attempt_at AS c_next_attempt_at, c.looked_at AS c_looked_at, c.checksums AS c_checksums, d.name AS c_destination_name, d.place AS c_place
          FROM chosen LEFT JOIN copies c ON c.backup_id = chosen.id LEFT JOIN destinations d ON d.id = c.destination_id
          ORDER BY chosen.started_at DESC, chosen.id DESC, d.name"
     ))?;

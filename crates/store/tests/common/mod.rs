@@ -110,6 +110,7 @@ pub(crate) fn server(name: &str) -> ServerRow {
             created_at: moment(0),
         },
         secret_reference: None,
+        tunnel_secret_reference: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod runs;
 use std::slice;
 
 use common::{World, destination, moment, plan, random, server, time};
+use howdah_domain::destination::{SshLogin, SshTarget};
 use howdah_domain::{
     DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Place, Schedule, Scope, Selection,
     TableName, Tls, TlsMode,
@@ -44,11 +45,21 @@ async fn a_server_is_read_back_changed_and_removed_with_its_plans_while_backups_
                 ..Tls::default()
             };
             row.secret_reference = Some("server/x".to_owned());
+            row.server.connection.tunnel = Some(SshTarget {
+                host: "bastion".to_owned(),
+                port: Some(2222),
+                user: Some("ada".to_owned()),
+                login: SshLogin::Key {
+                    file: "/home/ada/.ssh/id".into(),
+                },
+            });
+            row.tunnel_secret_reference = Some("tunnel/x".to_owned());
             servers::insert(c, &row)?;
             assert_eq!(servers::get(c, &row.server.id)?, Some(row.clone()));
             row.server.name = "other".to_owned();
             row.server.environment = Environment::Staging;
             row.secret_reference = None;
+            row.tunnel_secret_reference = None;
             servers::update(c, &row)?;
             assert_eq!(servers::by_name(c, "other")?, Some(row.clone()));
 
