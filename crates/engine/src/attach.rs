@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use howdah_archive::Manifest;
 use howdah_domain::{BackupId, DatabaseId, DestinationId, Failure, ServerId};
+use howdah_storage::ObjectPath;
 use howdah_store::Connection;
 use howdah_store::tables::backups::{self, BackupCopy, CopyState};
 use howdah_store::tables::destinations::Destination;
@@ -18,6 +19,7 @@ use crate::catalog::{self, FoundBackup};
 use crate::engine::{Engine, OrFailure};
 use crate::random;
 use crate::runs::backup::listed;
+use crate::runs::verify::says_damaged;
 
 /// Backups that are listed in one transaction.
 const AT_ONCE: usize = 500;
@@ -27,15 +29,47 @@ impl Engine {
     /// listed and not there become *missing*, those that came back are present again.
     pub async fn attach(&self, id: &DestinationId) -> Result<AttachReport, Failure> {
         let row = self.destination(id).await?;
-        let destination = self.open_destination(&row).await?;
+        let listed_before = {
+            let id = row.id.clone();
+            self.0
+                .store
+                .read(move |c| backups::copies_on(c, &id))
+                .await
+                .or_failure()?
+        };
+        let (mut report, folders) = self.look_below(&row, None).await?;
+        let destination_id = row.id.clone();
+        report.missing = self
+            .0
+            .store
+            .write(move |tx| miss(tx, &destination_id, &listed_before, &folders))
+            .await
+            .or_failure()?;
+        self.0.events.send(Event::Databases);
+        self.0.events.send(Event::Destinations);
+        Ok(report)
+    }
+
+    /// Lists what lies below a folder of a destination and is not known here. Answers the folders that hold a backup, one that
+    /// cannot be read now among them.
+    pub(crate) async fn look_below(
+        &self,
+        row: &Destination,
+        folder: Option<&ObjectPath>,
+    ) -> Result<(AttachReport, HashSet<String>), Failure> {
+        let destination = self.open_destination(row).await?;
         let cancel = self.0.ending.child_token();
-        let found = catalog::list(&destination, &row.place, &cancel).await?;
+        let found = catalog::list_below(&destination, &row.place, folder, &cancel).await?;
         let mut report = AttachReport {
             found: found.len() as u64,
             added: 0,
             missing: 0,
             unreadable: Vec::new(),
         };
+        let folders = found
+            .iter()
+            .map(|backup| backup.stored.folder().to_string())
+            .collect();
         let mut whole = Vec::new();
         for backup in found {
             match (&backup.manifest, &backup.failure) {
@@ -46,10 +80,6 @@ impl Engine {
                 }),
             }
         }
-        let there: HashSet<BackupId> = whole
-            .iter()
-            .filter_map(|backup| backup.manifest.as_ref().map(|manifest| manifest.id.clone()))
-            .collect();
         let mut whole = whole.into_iter();
         loop {
             let some: Vec<FoundBackup> = whole.by_ref().take(AT_ONCE).collect();
@@ -70,16 +100,7 @@ impl Engine {
                 .await
                 .or_failure()?;
         }
-        let destination_id = row.id.clone();
-        report.missing = self
-            .0
-            .store
-            .write(move |tx| miss(tx, &destination_id, &there))
-            .await
-            .or_failure()?;
-        self.0.events.send(Event::Databases);
-        self.0.events.send(Event::Destinations);
-        Ok(report)
+        Ok((report, folders))
     }
 }
 
@@ -109,12 +130,17 @@ fn list(
             backups::insert_copy(c, &known.id, &copy)?;
             Ok(true)
         }
-        Some(before) if matches!(before.state, CopyState::Missing | CopyState::Wanted) => {
+        Some(before) if before.state == CopyState::Missing || is_wanted_and_not_damaged(before) => {
             backups::update_copy(c, &known.id, &copy)?;
             Ok(true)
         }
         Some(_) => Ok(false),
     }
+}
+
+/// Whether a copy was never made. One that was found damaged is wanted too, and has a manifest.
+fn is_wanted_and_not_damaged(copy: &BackupCopy) -> bool {
+    copy.state == CopyState::Wanted && !copy.failure.as_ref().is_some_and(says_damaged)
 }
 
 /// The database that a manifest names: one that is known, else one that is known by its backups only.
@@ -129,11 +155,22 @@ fn database_of(c: &Connection, manifest: &Manifest, now: Timestamp) -> howdah_st
     Ok(databases::ensure(c, new, &server_id, &manifest.database, now)?.id)
 }
 
-/// Copies that are listed as present at a destination and were not found there are missing. Answers how many.
-fn miss(c: &Connection, id: &DestinationId, there: &HashSet<BackupId>) -> howdah_store::Result<u64> {
+/// Copies that were listed as present at a destination before the look, and whose folders were not found there, are missing.
+/// Answers how many.
+fn miss(
+    c: &Connection,
+    id: &DestinationId,
+    listed_before: &[(BackupId, BackupCopy)],
+    folders: &HashSet<String>,
+) -> howdah_store::Result<u64> {
+    let gone: HashSet<&BackupId> = listed_before
+        .iter()
+        .filter(|(_, copy)| copy.is_there() && !folders.contains(&copy.path))
+        .map(|(backup, _)| backup)
+        .collect();
     let mut missing = 0;
     for (backup, mut copy) in backups::copies_on(c, id)? {
-        if copy.is_there() && !there.contains(&backup) {
+        if copy.is_there() && gone.contains(&backup) {
             copy.state = CopyState::Missing;
             backups::update_copy(c, &backup, &copy)?;
             missing += 1;

@@ -43,7 +43,17 @@ pub async fn list(
     place: &Place,
     cancel: &CancellationToken,
 ) -> Result<Vec<FoundBackup>, Failure> {
-    let entries = destination.list(None, cancel).await.or_failure()?;
+    list_below(destination, place, None, cancel).await
+}
+
+/// As [`list`], of what lies below a folder only.
+pub(crate) async fn list_below(
+    destination: &Arc<dyn Destination>,
+    place: &Place,
+    folder: Option<&ObjectPath>,
+    cancel: &CancellationToken,
+) -> Result<Vec<FoundBackup>, Failure> {
+    let entries = destination.list(folder, cancel).await.or_failure()?;
     let mut bytes: HashMap<ObjectPath, u64> = HashMap::new();
     for entry in &entries {
         if let Some(folder) = entry.path.parent() {
@@ -108,6 +118,11 @@ pub fn tables(index: &Index) -> Vec<TableView> {
 
 /// Where a backup lies in its destination: `<server>/<database>/<id>`, the first two as slugs.
 pub fn folder_of(server: &str, database: &str, id: &howdah_domain::BackupId) -> Result<ObjectPath, Failure> {
+    ObjectPath::new(format!("{}/{id}", folder_of_database(server, database))).or_failure()
+}
+
+/// Where a database's backups lie in their destinations.
+pub(crate) fn folder_of_database(server: &str, database: &str) -> String {
     use howdah_domain::slug::slug;
-    ObjectPath::new(format!("{}/{}/{id}", slug(server), slug(database))).or_failure()
+    format!("{}/{}", slug(server), slug(database))
 }

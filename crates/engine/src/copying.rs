@@ -2,6 +2,8 @@
 //!
 //! Knows two destinations and no run. What it began and did not finish is removed by the caller, who has it in the ledger.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use howdah_archive::Manifest;
 use howdah_archive::manifest::{CHECKSUM_FILE, MANIFEST_FILE, MAX_MANIFEST, to_hex};
@@ -21,23 +23,36 @@ const CHUNK: usize = 1 << 20;
 /// Copies a backup to `target`, into the folder of the same name there. `on_bytes` hears how many bytes went over. Answers what the
 /// target said of each file.
 ///
+/// Where the target holds the backup already, whole, nothing is done. What lies there otherwise (an earlier attempt, a damaged copy)
+/// goes first, since objects are never replaced; but only once it is clear that the source is whole. `touched` says whether anything
+/// at the target was changed.
+///
 /// # Errors
 /// [`FailureCode::BackupDamaged`] where what is read is not what the manifest says: the source is the damaged one then. Those of
 /// both destinations; cancelled.
 pub(crate) async fn copy(
     source: &StoredBackup,
-    target: &dyn Destination,
+    target: &StoredBackup,
     on_bytes: &(dyn Fn(u64) + Sync),
+    touched: &AtomicBool,
     cancel: &CancellationToken,
 ) -> Result<Checksums, Failure> {
     let manifest = source.manifest(cancel).await?;
     let folder = source.folder();
-    // What an earlier attempt left there, or a damaged copy, goes first: objects are never replaced.
-    target.delete_folder(folder, cancel).await.or_failure()?;
+    let destination = &**target.destination();
+    let there = destination.list(Some(folder), cancel).await.or_failure()?;
+    if !there.is_empty() {
+        if holds(target, &manifest, cancel).await? {
+            return checksums_of(target, &manifest, cancel).await;
+        }
+        demand_whole(source, &manifest, cancel).await?;
+    }
+    touched.store(true, Ordering::Relaxed);
+    destination.delete_folder(folder, cancel).await.or_failure()?;
     let mut checksums = Checksums::new();
     for file in &manifest.files {
         let path = folder.join(&file.name).or_failure()?;
-        let checksum = copy_file(source, &manifest, &path, target, on_bytes, cancel).await?;
+        let checksum = copy_file(source, &manifest, &path, destination, on_bytes, cancel).await?;
         if let Some(checksum) = checksum {
             checksums.insert(file.name.clone(), checksum);
         }
@@ -48,11 +63,109 @@ pub(crate) async fn copy(
             .await
             .or_failure()?;
         on_bytes(bytes.len() as u64);
-        files::put(target, &path, Bytes::from(bytes), cancel)
+        files::put(destination, &path, Bytes::from(bytes), cancel)
             .await
             .or_failure()?;
     }
     Ok(checksums)
+}
+
+/// Whether a destination holds this backup already, every byte of it.
+async fn holds(
+    target: &StoredBackup,
+    manifest: &Manifest,
+    cancel: &CancellationToken,
+) -> Result<bool, Failure> {
+    match target.manifest(cancel).await {
+        Ok(there) if there == *manifest => match demand_whole(target, manifest, cancel).await {
+            Ok(()) => Ok(true),
+            Err(failure) if failure.code == FailureCode::BackupDamaged => Ok(false),
+            Err(failure) => Err(failure),
+        },
+        Ok(_) => Ok(false),
+        Err(failure) => match failure.code {
+            FailureCode::BackupNotFound | FailureCode::BackupDamaged | FailureCode::BackupUnreadable => {
+                Ok(false)
+            }
+            _ => Err(failure),
+        },
+    }
+}
+
+/// Reads every file of a copy. [`FailureCode::BackupDamaged`] where one is not what the manifest says.
+async fn demand_whole(
+    stored: &StoredBackup,
+    manifest: &Manifest,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    for file in &manifest.files {
+        let path = stored.folder().join(&file.name).or_failure()?;
+        let damaged = || damaged(stored, &file.name);
+        let mut object = match stored.destination().read(&path, None, cancel).await {
+            Ok(object) => object,
+            Err(Error::NotFound { .. } | Error::Corrupted { .. }) => return Err(damaged()),
+            Err(error) => return Err(error.to_failure()),
+        };
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; CHUNK];
+        let mut len = 0;
+        loop {
+            let read = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(Error::Cancelled.to_failure()),
+                read = object.body.read(&mut buffer) => read,
+            };
+            match read {
+                Ok(0) => break,
+                Ok(read) => {
+                    hash.update(&buffer[..read]);
+                    len += read as u64;
+                }
+                Err(error) => return Err(unread(&path, error)),
+            }
+        }
+        if len != file.bytes || to_hex(&hash.finalize()) != file.sha256 {
+            return Err(damaged());
+        }
+    }
+    Ok(())
+}
+
+/// What a destination says of each file of a copy.
+async fn checksums_of(
+    stored: &StoredBackup,
+    manifest: &Manifest,
+    cancel: &CancellationToken,
+) -> Result<Checksums, Failure> {
+    let mut checksums = Checksums::new();
+    for file in &manifest.files {
+        let path = stored.folder().join(&file.name).or_failure()?;
+        let stat = stored.destination().stat(&path, cancel).await.or_failure()?;
+        if let Some(checksum) = stat.and_then(|stat| stat.checksum) {
+            checksums.insert(file.name.clone(), checksum.into_text());
+        }
+    }
+    Ok(checksums)
+}
+
+fn damaged(stored: &StoredBackup, file: &str) -> Failure {
+    Failure::new(
+        FailureCode::BackupDamaged,
+        format!(
+            "{file} at {} is not what the manifest says, so it was not copied.",
+            stored.name()
+        ),
+    )
+    .hint("Verify this backup: the copy that was to be the source is damaged.")
+}
+
+fn unread(path: &ObjectPath, error: std::io::Error) -> Failure {
+    let failed = Error::Failed {
+        what: "reading",
+        at: path.to_string(),
+        source: error.into(),
+    };
+    failed.to_failure()
 }
 
 /// Copies one file of a backup. It appears at the target only if it is what the manifest says.
@@ -95,14 +208,7 @@ async fn copy_file(
                 copied += len as u64;
                 on_bytes(len as u64);
             }
-            Err(error) => {
-                let failed = Error::Failed {
-                    what: "reading",
-                    at: path.to_string(),
-                    source: error.into(),
-                };
-                break Err(failed.to_failure());
-            }
+            Err(error) => break Err(unread(path, error)),
         }
     };
     let found = to_hex(&hash.finalize());
@@ -110,16 +216,7 @@ async fn copy_file(
         if copied == expected.bytes && found == expected.sha256 {
             Ok(())
         } else {
-            Err(Failure::new(
-                FailureCode::BackupDamaged,
-                format!(
-                    "{} at {} is not what the manifest says, so it was not copied.",
-                    expected.name,
-                    source.name()
-                ),
-            )
-            .hint("Verify this backup: the copy that was to be the source is damaged.")
-            .details(format!(
+            Err(damaged(source, &expected.name).details(format!(
                 "{copied} bytes with sha256 {found} instead of {} bytes with sha256 {}",
                 expected.bytes, expected.sha256
             )))

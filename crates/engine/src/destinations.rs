@@ -45,19 +45,7 @@ impl Engine {
     pub async fn add_destination(&self, input: DestinationInput) -> Result<DestinationView, Failure> {
         let name = input.name.clone();
         let (place, secret) = self.resolve_destination(input).await?;
-        let wanted = place.clone();
-        let known = self
-            .0
-            .store
-            .read(move |c| destinations::by_place(c, &wanted))
-            .await
-            .or_failure()?;
-        if let Some(known) = known {
-            return Err(Failure::new(
-                FailureCode::InvalidInput,
-                format!("This place is a destination already: {}.", known.name),
-            ));
-        }
+        self.demand_other_storage(&place, None).await?;
         let destination = self.open_place(&place, secret.as_ref())?;
         destination
             .prepare(&self.0.ending.child_token())
@@ -99,6 +87,21 @@ impl Engine {
         self.destination_view(&row.id).await
     }
 
+    /// No other destination may be the same storage: what is removed at one would be gone at the other.
+    async fn demand_other_storage(&self, place: &Place, of: Option<&DestinationId>) -> Result<(), Failure> {
+        let known = self.0.store.read(destinations::list).await.or_failure()?;
+        match known
+            .iter()
+            .find(|row| Some(&row.id) != of && row.place.same_storage(place))
+        {
+            None => Ok(()),
+            Some(known) => Err(Failure::new(
+                FailureCode::InvalidInput,
+                format!("This place is a destination already: {}.", known.name),
+            )),
+        }
+    }
+
     /// The destination at a place: the one that is there, left alone whether it answers or not, else a new one.
     pub async fn destination_at(&self, input: DestinationInput) -> Result<DestinationView, Failure> {
         let place = checked(input.place.clone())?;
@@ -121,18 +124,23 @@ impl Engine {
         change: DestinationChange,
     ) -> Result<DestinationView, Failure> {
         let mut row = self.destination(id).await?;
+        let secret = match &change.sign_in {
+            Some(sign_in) => Some(self.grant_of(sign_in)?),
+            None => change.secret,
+        };
         if let Some(name) = change.name.filter(|name| !name.trim().is_empty()) {
             row.name = name.trim().to_owned();
         }
         if let Some(place) = change.place {
             let place = checked(place)?;
-            if place != row.place && row.secret_reference.is_some() && change.secret.is_none() {
+            if place != row.place && row.secret_reference.is_some() && secret.is_none() {
                 return Err(enter_again(&place));
             }
+            self.demand_other_storage(&place, Some(id)).await?;
             row.place = place;
         }
         let mut unneeded = None;
-        match change.secret {
+        match secret {
             Some(secret) if secret.is_empty() => unneeded = row.secret_reference.take(),
             Some(secret) => {
                 row.secret_reference = Some(self.keep_destination_secret(id, &row.name, &secret).await?);
@@ -201,7 +209,11 @@ impl Engine {
     /// The place that is meant, and what opens it: given now, or kept for the destination that is being changed.
     async fn resolve_destination(&self, input: DestinationInput) -> Result<(Place, Option<Secret>), Failure> {
         let place = checked(input.place)?;
-        let secret = match (input.secret.filter(|secret| !secret.is_empty()), input.id) {
+        let given = match &input.sign_in {
+            Some(sign_in) => Some(self.grant_of(sign_in)?),
+            None => input.secret.filter(|secret| !secret.is_empty()),
+        };
+        let secret = match (given, input.id) {
             (Some(secret), _) => Some(secret),
             (None, Some(id)) => {
                 let row = self.destination(&id).await?;
@@ -216,20 +228,14 @@ impl Engine {
         Ok((place, secret))
     }
 
-    async fn keep_destination_secret(
+    pub(crate) async fn keep_destination_secret(
         &self,
         id: &DestinationId,
         name: &str,
         secret: &Secret,
     ) -> Result<String, Failure> {
-        let reference = format!("destination-{id}");
-        let label = format!("Howdah: {name}");
-        self.0
-            .secrets
-            .set(&reference, &label, secret)
+        self.keep(format!("destination-{id}"), format!("Howdah: {name}"), secret)
             .await
-            .or_failure()?;
-        Ok(reference)
     }
 }
 

@@ -75,11 +75,7 @@ impl Engine {
                 match passphrase.filter(|passphrase| !passphrase.is_empty()) {
                     Some(passphrase) => {
                         let label = "Howdah: passphrase of a plan's backups";
-                        self.0
-                            .secrets
-                            .set(&reference, label, passphrase)
-                            .await
-                            .or_failure()
+                        self.keep(reference, label.to_owned(), passphrase).await.map(drop)
                     }
                     None if self.0.secrets.get(&reference).await.or_failure()?.is_some() => Ok(()),
                     None => Err(Failure::new(
@@ -218,15 +214,9 @@ impl Engine {
     async fn keep_identity(&self, identity: &Identity, own: bool) -> Result<KnownIdentity, Failure> {
         let recipient = identity.recipient().to_string();
         let secret_reference = identity_reference(&recipient);
-        self.0
-            .secrets
-            .set(
-                &secret_reference,
-                "Howdah: key of encrypted backups",
-                &identity.to_secret(),
-            )
-            .await
-            .or_failure()?;
+        let label = "Howdah: key of encrypted backups".to_owned();
+        self.keep(secret_reference.clone(), label, &identity.to_secret())
+            .await?;
         let now = self.0.clock.now();
         let kept = self
             .0
@@ -271,11 +261,11 @@ impl Engine {
     }
 }
 
-fn identity_reference(recipient: &str) -> String {
+pub(crate) fn identity_reference(recipient: &str) -> String {
     format!("identity-{recipient}")
 }
 
-fn passphrase_reference(plan: &PlanId) -> String {
+pub(crate) fn passphrase_reference(plan: &PlanId) -> String {
     format!("plan-{plan}-passphrase")
 }
 

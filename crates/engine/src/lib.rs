@@ -14,10 +14,15 @@ pub mod verify;
 pub mod work;
 
 mod attach;
+mod claims;
 mod copying;
 mod destinations;
 mod dispatcher;
+mod drive;
+mod export;
+mod integrity;
 mod keys;
+mod needs;
 mod pages;
 mod places;
 mod plans;
@@ -28,7 +33,9 @@ mod runs;
 mod scheduler;
 mod servers;
 mod settings;
+mod upkeep;
 mod views;
 
-pub use engine::{Engine, Options, Role};
+pub use engine::{Engine, KNOWN_HOSTS_FILE, Options, Role};
+pub use export::{Export, LONGEST_EXPORT};
 pub use settings::{absolute, with_tilde};

@@ -34,21 +34,30 @@ pub struct OneOffBackup {
     pub selection: Selection,
     /// Whether roles and other globals are saved too.
     pub globals: bool,
-    /// To where; a folder is made where it is missing.
-    pub place: Place,
-    /// What opens the place, where it needs something that is not in the environment.
-    pub place_secret: Option<Secret>,
+    /// To where, all in one pass; a folder is made where it is missing.
+    pub to: Vec<OneOffPlace>,
     /// How to encode.
     pub encode: EncodeOptions,
     /// Who can read it; none is everybody who gets at the files.
     pub recipients: Option<Recipients>,
 }
 
+/// Where a backup goes.
+#[derive(Debug, Clone)]
+pub struct OneOffPlace {
+    /// The place.
+    pub place: Place,
+    /// What opens it, where it needs something that is not in the environment.
+    pub secret: Option<Secret>,
+}
+
 /// A backup that was made.
 #[derive(Debug, Clone)]
 pub struct OneOffBackedUp {
-    /// Where it lies.
+    /// Where it lies: the first place that has it.
     pub stored: StoredBackup,
+    /// Every place, in their order: where it lies there, or why it does not.
+    pub copies: Vec<Result<String, Failure>>,
     /// What it is.
     pub manifest: Manifest,
     /// What is in it.
@@ -68,8 +77,41 @@ impl Engine {
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<OneOffBackedUp, Failure> {
-        let destination = self.open_place(&wanted.place, wanted.place_secret.as_ref())?;
-        destination.prepare(cancel).await.or_failure()?;
+        if let Some(twice) = twice(&wanted.to) {
+            return Err(Failure::new(
+                FailureCode::InvalidInput,
+                format!("{twice} is named twice: one copy of a backup lies at one place."),
+            ));
+        }
+        let (mut targets, mut places, mut away) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, to) in wanted.to.iter().enumerate() {
+            let prepared = async {
+                let destination = self.open_place(&to.place, to.secret.as_ref())?;
+                destination.prepare(cancel).await.or_failure()?;
+                Ok::<_, Failure>(destination)
+            };
+            match prepared.await {
+                Ok(destination) => {
+                    places.push(to.place.clone());
+                    targets.push(Target {
+                        name: destination.name(),
+                        destination,
+                    });
+                }
+                // One that is away keeps the others from nothing.
+                Err(failure) if !failure.is_cancelled() => away.push((number, failure)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        if targets.is_empty() {
+            let first = away.into_iter().next().map(|(_, failure)| failure);
+            return Err(first.unwrap_or_else(|| {
+                Failure::new(FailureCode::InvalidInput, "It is not said where the backup goes.")
+            }));
+        }
+        for (_, failure) in &away {
+            reporter.warn(&failure.message);
+        }
         let settings = self.settings().await;
         let request = BackupRequest {
             server_name: wanted.connection.server_name(),
@@ -82,14 +124,11 @@ impl Engine {
             patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
             lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
             expected_raw_bytes: None,
-            targets: vec![Target {
-                name: destination.name(),
-                destination: Arc::clone(&destination),
-            }],
+            targets: targets.clone(),
         };
         let subject = one_off(RunKind::Backup, &wanted.connection.database, &request.server_name);
         self.as_run(subject, reporter, cancel, async |run, reporter, cancel| {
-            let ledger = StoreLedger::new(self, Some(run.id.clone()), vec![wanted.place.clone()]);
+            let ledger = StoreLedger::new(self, Some(run.id.clone()), places.clone());
             let finished = back_up(
                 &request,
                 &self.0.programs,
@@ -109,8 +148,26 @@ impl Engine {
                 })
                 .await
                 .or_failure()?;
+            let mut stored = None;
+            let mut copies = Vec::new();
+            for ((place, target), outcome) in places.iter().zip(targets).zip(finished.copies) {
+                let lies = StoredBackup::new(target.destination, place, finished.folder.clone());
+                copies.push(outcome.map(|_| lies.name()));
+                if stored.is_none() && copies.last().is_some_and(Result::is_ok) {
+                    stored = Some(lies);
+                }
+            }
+            for (number, failure) in away {
+                copies.insert(number.min(copies.len()), Err(failure));
+            }
             Ok(OneOffBackedUp {
-                stored: StoredBackup::new(destination, &wanted.place, finished.folder),
+                stored: stored.ok_or_else(|| {
+                    Failure::new(
+                        FailureCode::Internal,
+                        "The backup lies nowhere, and nobody said why.",
+                    )
+                })?,
+                copies,
                 manifest: finished.manifest,
                 index: finished.index,
                 stored_bytes: finished.stored_bytes,
@@ -242,6 +299,22 @@ impl Engine {
         }
         outcome
     }
+}
+
+/// A place that is named more than once, in whatever words.
+fn twice(to: &[OneOffPlace]) -> Option<String> {
+    let real = |place: &Place| match place.as_folder() {
+        Some(folder) => Place::folder(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
+        None => place.clone(),
+    };
+    let places: Vec<Place> = to.iter().map(|to| real(&to.place)).collect();
+    places.iter().enumerate().find_map(|(number, place)| {
+        let before = &places[..number];
+        before
+            .iter()
+            .any(|other| other.same_storage(place))
+            .then(|| place.to_string())
+    })
 }
 
 fn one_off(kind: RunKind, database: &str, server: &str) -> Subject {

@@ -1,22 +1,22 @@
 //! Answers for the pages of the window, each from one moment of the store.
 
-use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, RunState, WaitReason};
+use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, RunState};
 use howdah_store::tables::backups::CopyState;
 use howdah_store::tables::overview::{self, Standing};
-use howdah_store::tables::{backups, destinations, plans, run_logs, runs, servers};
+use howdah_store::tables::{backups, destinations, identities, plans, run_logs, runs, servers, troubles};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, KeyringState,
-    Need, NeedKind, Overview, ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
+    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, Need, Overview,
+    ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
 };
 use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
 use crate::plans::{PREVIEW, covers, system_zone};
 use crate::settings::with_tilde;
 use crate::stored::StoredBackup;
-use crate::{catalog, scheduler, views};
+use crate::{catalog, needs, scheduler, views};
 
 /// Lines of a log that a page shows.
 const LOG_LINES: u32 = 2_000;
@@ -24,7 +24,8 @@ const LOG_LINES: u32 = 2_000;
 impl Engine {
     /// The first page.
     pub async fn overview(&self) -> Result<Overview, Failure> {
-        let (standings, plans, recent, totals) = self
+        let now = self.0.clock.now();
+        let (standings, plans, recent, totals, (destinations, identities, troubled)) = self
             .0
             .store
             .read(|c| {
@@ -33,11 +34,15 @@ impl Engine {
                     plans::list(c)?,
                     runs::ended(c, 10)?,
                     backups::totals(c)?,
+                    (
+                        destinations::list(c)?,
+                        identities::list(c)?,
+                        troubles::list(c, needs::ATTEMPTS)?,
+                    ),
                 ))
             })
             .await
             .or_failure()?;
-        let now = self.0.clock.now();
         let databases: Vec<DatabaseSummary> = standings
             .iter()
             .map(|standing| summary(standing, &plans, now))
@@ -47,14 +52,17 @@ impl Engine {
             .flat_map(|standing| &standing.active_runs)
             .map(views::run)
             .collect();
-        let mut needs: Vec<Need> = databases
+        let mut all: Vec<Need> = databases
             .iter()
-            .filter_map(|database| need(database, now))
+            .filter_map(|database| needs::of_database(database, now))
             .collect();
-        needs.extend(self.keyring_need(&active_runs).await);
-        needs.sort_by_key(|need| need.kind);
+        all.extend(self.keyring_need(&active_runs).await);
+        all.extend(destinations.iter().filter_map(needs::of_destination));
+        all.extend(troubled.into_iter().map(needs::of_copies));
+        all.extend(needs::of_kit(&identities, &plans));
+        all.sort_by_key(|need| need.kind);
         Ok(Overview {
-            needs,
+            needs: all,
             databases,
             active_runs,
             recent_runs: recent.iter().map(views::run).collect(),
@@ -64,30 +72,6 @@ impl Engine {
                 destinations: u32::try_from(totals.destinations).unwrap_or(u32::MAX),
             },
             scheduler: self.scheduler().await?,
-        })
-    }
-
-    /// The keyring needs somebody while a run waits for it.
-    async fn keyring_need(&self, active: &[RunView]) -> Option<Need> {
-        let waits = |run: &&RunView| {
-            run.state
-                == RunState::Waiting {
-                    reason: WaitReason::Keyring,
-                }
-        };
-        let run = active.iter().find(waits)?;
-        let failure = match self.keyring().await {
-            KeyringState::Open => return None,
-            KeyringState::Locked => howdah_store::Error::KeyringLocked.to_failure(),
-            KeyringState::Absent => howdah_store::Error::KeyringAbsent(String::new()).to_failure(),
-        };
-        Some(Need {
-            kind: NeedKind::Keyring,
-            database_id: run.database_id.clone(),
-            database_name: Some(run.database_name.clone()),
-            run_id: Some(run.id.clone()),
-            failure: Some(failure),
-            since: Some(run.queued_at),
         })
     }
 
@@ -386,33 +370,4 @@ fn status(standing: &Standing, plan: Option<&Plan>, now: Timestamp) -> DatabaseS
     } else {
         DatabaseStatus::Good
     }
-}
-
-/// What a database needs from somebody.
-fn need(database: &DatabaseSummary, now: Timestamp) -> Option<Need> {
-    let last_run = database.last_run.as_ref();
-    let last_backup = database.last_backup.as_ref().map(|backup| backup.finished_at);
-    let (kind, since) = match database.status {
-        DatabaseStatus::Failed => (NeedKind::BackupFailed, last_run.and_then(|run| run.finished_at)),
-        DatabaseStatus::Overdue => (NeedKind::Overdue, last_backup),
-        DatabaseStatus::Vanished => (NeedKind::DatabaseVanished, None),
-        DatabaseStatus::Never => (NeedKind::NeverBackedUp, None),
-        DatabaseStatus::Paused if database.plan.is_none() => (NeedKind::NoPlan, None),
-        // A run that waits for its next attempt has failed once: the database may be overdue all the same.
-        DatabaseStatus::Waiting | DatabaseStatus::Running => {
-            let period = database.plan.as_ref()?.schedule.period()?;
-            let since = last_backup.filter(|since| is_overdue(*since, period, now))?;
-            (NeedKind::Overdue, Some(since))
-        }
-        DatabaseStatus::Good | DatabaseStatus::Paused => return None,
-    };
-    let failed = last_run.filter(|_| kind == NeedKind::BackupFailed);
-    Some(Need {
-        kind,
-        database_id: Some(database.id.clone()),
-        database_name: Some(database.name.clone()),
-        run_id: failed.map(|run| run.id.clone()),
-        failure: failed.and_then(|run| run.failure.clone()),
-        since,
-    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use howdah_domain::{BackupId, Failure, FailureCode, Place, Secret};
-use howdah_storage::{Destination, ObjectPath};
+use howdah_storage::{Destination, ObjectPath, Surroundings};
 use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
 use howdah_store::tables::destinations;
 
@@ -29,7 +29,10 @@ impl Engine {
         place: &Place,
         secret: Option<&Secret>,
     ) -> Result<Arc<dyn Destination>, Failure> {
-        howdah_storage::open(place, secret).or_failure()
+        let surroundings = Surroundings {
+            known_hosts: Some(self.known_hosts()),
+        };
+        howdah_storage::open_in(place, secret, &surroundings).or_failure()
     }
 
     /// The destination at a place: as it is configured, where it is; else without a secret.
@@ -69,6 +72,22 @@ impl Engine {
             )
             .hint("Connect its disk, or look at its page for what became of each copy.")),
         }
+    }
+
+    /// Puts a secret into the keyring, and answers its name there.
+    pub(crate) async fn keep(
+        &self,
+        reference: String,
+        label: String,
+        secret: &Secret,
+    ) -> Result<String, Failure> {
+        self.0
+            .secrets
+            .set(&reference, &label, secret)
+            .await
+            .or_failure()?;
+        self.secrets_changed().await?;
+        Ok(reference)
     }
 
     async fn secret(&self, reference: &str, name: &str) -> Result<Secret, Failure> {

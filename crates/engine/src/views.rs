@@ -1,11 +1,11 @@
 //! The store's rows as the doors see them.
 
 use howdah_domain::Encryption;
-use howdah_store::tables::backups::{Backup, BackupCopy};
+use howdah_store::tables::backups::{self, Backup, BackupCopy};
 use howdah_store::tables::run_logs;
 use howdah_store::tables::runs::Run;
 
-use crate::api::{BackupView, CopyView, LogLevel, LogLine, RunView};
+use crate::api::{BackupView, CopyState, CopyView, LogLevel, LogLine, RunView};
 
 /// A run.
 pub(crate) fn run(run: &Run) -> RunView {
@@ -64,8 +64,20 @@ fn copy(copy: &BackupCopy) -> CopyView {
         destination_id: copy.destination_id.clone(),
         destination_name: copy.destination_name.clone(),
         path: copy_name(copy),
+        state: match copy.state {
+            backups::CopyState::Wanted => CopyState::Wanted,
+            backups::CopyState::Present => CopyState::Present,
+            backups::CopyState::Missing => CopyState::Missing,
+            backups::CopyState::Damaged => CopyState::Damaged,
+            backups::CopyState::Deleting => CopyState::Deleting,
+        },
         present: copy.is_there(),
+        verified_at: copy.verified_at,
         failure: copy.failure.clone(),
+        next_attempt_at: match copy.state {
+            backups::CopyState::Wanted | backups::CopyState::Deleting => copy.next_attempt_at,
+            _ => None,
+        },
     }
 }
 

@@ -49,12 +49,14 @@ impl Two {
                 name: None,
                 place: Place::folder(folder),
                 secret: None,
+                sign_in: None,
             };
             destinations.push(test.engine.add_destination(input).await.unwrap().id);
         }
         let input = ConnectionInput::Form {
             connection: cluster.connection("postgres"),
             password: Some(cluster.password()),
+            ssh_secret: None,
         };
         let server = test
             .engine
@@ -332,6 +334,7 @@ async fn a_new_machine_knows_every_backup_of_a_destination_that_is_attached_and_
         name: None,
         place: Place::folder(&two.folders[0]),
         secret: None,
+        sign_in: None,
     };
     let destination = other.engine.add_destination(input).await.unwrap();
     let report = other.engine.attach(&destination.id).await.unwrap();

@@ -27,6 +27,7 @@ async fn encrypted(test: &TestEngine, cluster: &Cluster, encryption: Encryption)
     let input = ConnectionInput::Form {
         connection: cluster.connection("postgres"),
         password: Some(cluster.password()),
+        ssh_secret: None,
     };
     let server = test
         .engine
@@ -67,6 +68,7 @@ async fn new_laptop(test: &TestEngine) -> TestEngine {
         name: None,
         place: Place::folder(test.folder()),
         secret: None,
+        sign_in: None,
     };
     let destination = other.engine.add_destination(input).await.unwrap();
     let report = other.engine.attach(&destination.id).await.unwrap();

@@ -58,10 +58,35 @@ pub struct CopyView {
     pub destination_name: String,
     /// Where it lies, for people: the folder's absolute path, or the destination's URL and the folder there.
     pub path: String,
+    /// What is known of it.
+    pub state: CopyState,
     /// Whether it is there, as far as the last look showed.
     pub present: bool,
-    /// What is wrong with it.
+    /// When it was last checked and found whole: read back, or compared by its destination's own checksums.
+    #[ts(type = "string | null")]
+    pub verified_at: Option<Timestamp>,
+    /// What is wrong with it, or why the last attempt to make or delete it failed.
     pub failure: Option<Failure>,
+    /// When that is tried again.
+    #[ts(type = "string | null")]
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// What is known of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum CopyState {
+    /// It is to be made from another copy.
+    Wanted,
+    /// It is there.
+    Present,
+    /// It was there, and is not found any more.
+    Missing,
+    /// It is there, and not as it was written.
+    Damaged,
+    /// It is being deleted.
+    Deleting,
 }
 
 /// A backup's own page.

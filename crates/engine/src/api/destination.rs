@@ -46,6 +46,10 @@ pub struct DestinationInput {
     #[serde(default)]
     #[ts(type = "string | null")]
     pub secret: Option<Secret>,
+    /// The sign-in that opens it, where it is in Google Drive: the id of one that was finished.
+    #[serde(default)]
+    #[ts(optional)]
+    pub sign_in: Option<String>,
 }
 
 /// What of a destination is to be changed; what is not given stays.
@@ -60,6 +64,9 @@ pub struct DestinationChange {
     /// What opens it; an empty text removes what is kept.
     #[ts(type = "string | null")]
     pub secret: Option<Secret>,
+    /// A new sign-in, where it is in Google Drive.
+    #[ts(optional)]
+    pub sign_in: Option<String>,
 }
 
 /// What a look at everything that lies at a destination found.

@@ -5,6 +5,7 @@
 
 mod backup;
 mod destination;
+mod drive;
 mod event;
 mod key;
 mod overview;
@@ -13,9 +14,11 @@ mod retention;
 mod run;
 mod server;
 mod settings;
+mod state;
 
 pub use backup::*;
 pub use destination::*;
+pub use drive::*;
 pub use event::*;
 pub use key::*;
 pub use overview::*;
@@ -24,5 +27,6 @@ pub use retention::*;
 pub use run::*;
 pub use server::*;
 pub use settings::*;
+pub use state::*;
 
 pub use howdah_domain::{TestReport, TestState, TestStep, TestStepId};

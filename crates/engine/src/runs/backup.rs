@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use howdah_archive::{EncodeOptions, Manifest};
-use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, Selection};
+use howdah_domain::{
+    BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, Selection, SkipReason, Trigger,
+};
 use howdah_storage::ObjectPath;
 use howdah_store::tables::backups::{self, Backup, BackupCopy, BackupEncryption};
 use howdah_store::tables::destinations::{self, Destination};
@@ -13,8 +15,10 @@ use howdah_store::tables::{databases, ledger, plans};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use super::sharing::{Asked, Share};
 use super::{Made, Recording};
 use crate::backup::{BackupRequest, Ledger, Target, back_up};
+use crate::claims::Due;
 use crate::decide;
 use crate::engine::{Engine, OrFailure, lock};
 
@@ -51,7 +55,6 @@ impl Engine {
         let plan = plan.ok_or_else(|| gone("The plan"))?;
         let database = database.ok_or_else(|| gone("The database"))?;
         let server = self.server(&database.server_id).await?;
-        let secret = self.password(&server).await?;
         let reporter = recording.reporter();
         let (there, away) = self.plan_targets(&plan).await?;
         for (destination, failure) in &away {
@@ -65,62 +68,117 @@ impl Engine {
             return Err(first.unwrap_or_else(no_destination));
         }
         let settings = self.settings().await;
-        let request = BackupRequest {
-            server_name: server.server.name.clone(),
-            connection: server.server.connection.with_database(&database.name),
-            secret,
-            selection: plan.selection.clone(),
-            globals: plan.globals,
-            encode: EncodeOptions {
-                level: plan.level,
-                ..EncodeOptions::default()
-            },
-            recipients: self.recipients(&plan).await?,
-            patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
-            lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
-            expected_raw_bytes: newest
-                .filter(|_| plan.selection == Selection::default())
-                .map(|backup| backup.raw_bytes),
-            targets: there.iter().map(|(_, target)| target.clone()).collect(),
-        };
-        let places = there.iter().map(|(row, _)| row.place.clone()).collect();
-        let ledger = StoreLedger::new(self, Some(run.id.clone()), places);
-        let finished = back_up(
-            &request,
-            &self.0.programs,
-            &ledger,
-            &reporter,
-            &*self.0.clock,
-            cancel,
-        )
-        .await?;
-        let now = self.0.clock.now();
-        let mut copies = Vec::new();
-        for ((row, target), outcome) in there.iter().zip(&finished.copies) {
-            copies.push(match outcome {
-                Ok(checksums) => {
-                    reporter.info(format!("Stored at {}.", target.name));
-                    BackupCopy {
-                        checksums: (!checksums.is_empty()).then(|| checksums.clone()),
-                        ..Copied::present(row, &finished.folder)
-                    }
+        let secrets = self.secrets_of(&server).await?;
+        let reach = self
+            .reach(&server.server.connection, secrets.ssh.as_ref(), cancel)
+            .await?;
+        if let Some(tunnel) = &server.server.connection.tunnel {
+            reporter.info(format!("The SSH tunnel by {} is open.", tunnel.host));
+        }
+        let connection = reach.connection().with_database(&database.name);
+        let mut held = None;
+        if run.trigger == Trigger::Schedule {
+            let mut due = Due {
+                plan: &plan,
+                server: &server.server.name,
+                database: &database.name,
+                identity: String::new(),
+                at: run.due_at.unwrap_or(run.queued_at),
+            };
+            let asked = Asked {
+                run,
+                connection: &connection,
+                password: secrets.password.as_ref(),
+                there: &there,
+                reporter: &reporter,
+            };
+            match self.share(asked, &mut due, cancel).await {
+                Ok(Share::Ours(ours)) => held = ours,
+                Ok(Share::Left(theirs)) => {
+                    reporter.info(format!(
+                        "{} makes this backup: it took it at {}. Nothing is to be done here.",
+                        theirs.machine.name, theirs.at
+                    ));
+                    return Ok(Made {
+                        skipped: Some(SkipReason::OtherMachine),
+                        ..Made::default()
+                    });
                 }
-                Err(failure) => Copied::wanted(row, &finished.folder, failure, now),
-            });
+                Err(failure) => return Err(reach.judge(failure).await),
+            }
         }
-        for (row, failure) in &away {
-            copies.push(Copied::wanted(row, &finished.folder, failure, now));
+        let making = async {
+            let request = BackupRequest {
+                server_name: server.server.name.clone(),
+                connection,
+                secret: secrets.password,
+                selection: plan.selection.clone(),
+                globals: plan.globals,
+                encode: EncodeOptions {
+                    level: plan.level,
+                    ..EncodeOptions::default()
+                },
+                recipients: self.recipients(&plan).await?,
+                patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
+                lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
+                expected_raw_bytes: newest
+                    .filter(|_| plan.selection == Selection::default())
+                    .map(|backup| backup.raw_bytes),
+                targets: there.iter().map(|(_, target)| target.clone()).collect(),
+            };
+            let places = there.iter().map(|(row, _)| row.place.clone()).collect();
+            let ledger = StoreLedger::new(self, Some(run.id.clone()), places);
+            let finished = back_up(
+                &request,
+                &self.0.programs,
+                &ledger,
+                &reporter,
+                &*self.0.clock,
+                cancel,
+            )
+            .await?;
+            let now = self.0.clock.now();
+            let mut copies = Vec::new();
+            for ((row, target), outcome) in there.iter().zip(&finished.copies) {
+                copies.push(match outcome {
+                    Ok(checksums) => {
+                        reporter.info(format!("Stored at {}.", target.name));
+                        BackupCopy {
+                            checksums: (!checksums.is_empty()).then(|| checksums.clone()),
+                            ..Copied::present(row, &finished.folder)
+                        }
+                    }
+                    Err(failure) => Copied::wanted(row, &finished.folder, failure, now),
+                });
+            }
+            for (row, failure) in &away {
+                copies.push(Copied::wanted(row, &finished.folder, failure, now));
+            }
+            let backup = listed(
+                database_id,
+                Some(run.id.clone()),
+                &finished.manifest,
+                finished.stored_bytes,
+                copies,
+            );
+            Ok(Made {
+                backup: Some((backup, ledger.open_entries())),
+                skipped: None,
+            })
+        };
+        let made: Result<Made, Failure> = Box::pin(making).await;
+        match made {
+            Ok(made) => Ok(made),
+            Err(failure) => {
+                let failure = reach.judge(failure).await;
+                let tried_again = decide::next_attempt(&failure, run.attempt, self.0.clock.now()).is_some();
+                if let Some(held) = held.filter(|_| !tried_again) {
+                    // Another machine may make it.
+                    held.give_up().await;
+                }
+                Err(failure)
+            }
         }
-        let backup = listed(
-            database_id,
-            Some(run.id.clone()),
-            &finished.manifest,
-            finished.stored_bytes,
-            copies,
-        );
-        Ok(Made {
-            backup: Some((backup, ledger.open_entries())),
-        })
     }
 
     /// The plan's destinations: those that can be opened, and those that cannot with the reason. Places are prepared when they are

@@ -4,7 +4,7 @@
 //! done, however often it fails and whoever is killed meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use howdah_domain::{
@@ -25,6 +25,7 @@ use crate::copying::copy;
 use crate::decide;
 use crate::engine::{Engine, OrFailure};
 use crate::places::best_copy;
+use crate::stored::StoredBackup;
 use crate::work::{Rate, Reporter, TICK};
 
 /// What is owed is looked at this often, whatever happens.
@@ -142,6 +143,17 @@ impl Engine {
         }
         let source = best_copy(&backup)
             .ok_or_else(|| Failure::new(FailureCode::BackupNotFound, "There is no copy to copy from."))?;
+        if let Some(same) = backup.copies.iter().find(|copy| {
+            copy.is_there() && copy.destination_id != row.id && copy.place.same_storage(&row.place)
+        }) {
+            return Err(Failure::new(
+                FailureCode::InvalidInput,
+                format!(
+                    "{} and {} are the same storage: the copy there is the one that is there.",
+                    row.name, same.destination_name
+                ),
+            ));
+        }
         let wanted = BackupCopy {
             path: source.path.clone(),
             ..BackupCopy::wanted(row.id.clone(), row.place.clone(), source.path.clone(), None, now)
@@ -254,23 +266,37 @@ impl Engine {
             .ok_or_else(|| Failure::new(FailureCode::BackupNotFound, "No copy is left to copy from."))?;
         let row = self.destination(&wanted.destination_id).await?;
         let source = self.open_copy(source).await?;
-        let target = self.open_destination(&row).await?;
+        let target = StoredBackup::new(
+            self.open_destination(&row).await?,
+            &row.place,
+            source.folder().clone(),
+        );
         let ledger = StoreLedger::new(self, Some(run.id.clone()), vec![row.place.clone()]);
         ledger.begin(&backup.id, source.folder()).await?;
         reporter.phase(Phase::Copying);
         let meter = CopyMeter::new(reporter, backup.stored_bytes);
-        let copied = copy(&source, &*target, &|bytes| meter.add(bytes), cancel).await;
+        let touched = AtomicBool::new(false);
+        let copied = copy(&source, &target, &|bytes| meter.add(bytes), &touched, cancel).await;
         match copied {
             Ok(checksums) => {
                 let copy = BackupCopy {
                     checksums: some(checksums),
+                    // Every byte was compared with the manifest on its way.
+                    looked_at: Some(self.0.clock.now()),
                     ..Copied::present(&row, source.folder())
                 };
                 Ok((copy, ledger.open_entries()))
             }
+            // What lies there is not ours to remove: nothing was written.
+            Err(failure) if !touched.load(Ordering::Relaxed) => {
+                ledger.removed(0).await?;
+                Err(failure)
+            }
             Err(failure) => {
                 // Not the run's own token: the leavings must go although the run was cancelled.
-                let removal = target.delete_folder(source.folder(), &self.0.ending);
+                let removal = target
+                    .destination()
+                    .delete_folder(source.folder(), &self.0.ending);
                 match tokio::time::timeout(LOOK_AGAIN, removal).await {
                     Ok(Ok(())) => ledger.removed(0).await?,
                     _ => ledger.keep(0),

@@ -4,10 +4,12 @@ pub(crate) mod backup;
 mod conclude;
 pub(crate) mod copies;
 mod recorder;
-mod verify;
+mod sharing;
+pub(crate) mod verify;
 
 use howdah_domain::{
-    BackupId, DatabaseId, Failure, FailureCode, OccurrenceId, PlanId, RunId, RunKind, RunState, Trigger,
+    BackupId, DatabaseId, Failure, FailureCode, OccurrenceId, PlanId, RunId, RunKind, RunState, SkipReason,
+    Trigger,
 };
 use howdah_store::tables::backups::Backup;
 use howdah_store::tables::runs::{self, NewRun, Outcome, Run, Transition};
@@ -25,6 +27,8 @@ use crate::views;
 pub(crate) struct Made {
     /// A backup to list, and the ledger's entries to close.
     pub(crate) backup: Option<(Backup, Vec<i64>)>,
+    /// Nothing was made, and that is well.
+    pub(crate) skipped: Option<SkipReason>,
 }
 
 /// What a run is about.

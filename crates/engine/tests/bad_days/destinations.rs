@@ -6,7 +6,7 @@ use std::time::Duration;
 use howdah_domain::{BackupId, Connection, Failure, FailureCode, Phase, Place, Progress, Secret};
 use howdah_engine::api::LogLevel;
 use howdah_engine::backup::{BackupRequest, Finished, Ledger, Target};
-use howdah_engine::oneoff::OneOffBackup;
+use howdah_engine::oneoff::{OneOffBackup, OneOffPlace};
 use howdah_engine::work::Reporter;
 use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
 use howdah_testkit::Cluster;
@@ -200,7 +200,10 @@ async fn a_folder_that_has_become_read_only() {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let wanted = OneOffBackup {
-        place: Place::folder(disk.path().join("backups")),
+        to: vec![OneOffPlace {
+            place: Place::folder(disk.path().join("backups")),
+            secret: None,
+        }],
         ..test.one_off(cluster.connection("postgres"), cluster.password())
     };
     let first = test.back_up(&wanted).await.unwrap();
@@ -220,15 +223,18 @@ async fn a_disk_that_is_full_keeps_what_was_there_and_serves_again_when_there_is
     cluster.sql("postgres", sql).await.unwrap();
     let test = TestEngine::start().await;
     let wanted = OneOffBackup {
-        place: Place::folder(disk.path().join("backups")),
+        to: vec![OneOffPlace {
+            place: Place::folder(disk.path().join("backups")),
+            secret: None,
+        }],
         ..test.one_off(cluster.connection("postgres"), cluster.password())
     };
     let first = test.back_up(&wanted).await.unwrap();
-    let before = files_below(wanted.place.as_folder().unwrap());
+    let before = files_below(wanted.to[0].place.as_folder().unwrap());
     disk.fill().unwrap();
     let failure = failure(test.back_up(&wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DiskFull, "{failure:?}");
-    assert_eq!(files_below(wanted.place.as_folder().unwrap()), before);
+    assert_eq!(files_below(wanted.to[0].place.as_folder().unwrap()), before);
     test.comes_back_equal(&first, cluster.connection("restored"), cluster.password(), 1)
         .await;
     disk.make_room().unwrap();

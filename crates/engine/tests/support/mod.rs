@@ -14,7 +14,7 @@ use howdah_domain::{
     Clock, Connection, Failure, FailureCode, Place, Progress, RunId, RunState, Secret, Selection,
 };
 use howdah_engine::api::{Event, LogLevel, RunView};
-use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup};
+use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup, OneOffPlace};
 use howdah_engine::restore::{RestoreRequest, compare_with};
 use howdah_engine::work::Reporter;
 use howdah_engine::{Engine, Options, Role};
@@ -174,8 +174,10 @@ impl TestEngine {
             secret: Some(secret),
             selection: Selection::default(),
             globals: true,
-            place: Place::folder(self.folder()),
-            place_secret: None,
+            to: vec![OneOffPlace {
+                place: Place::folder(self.folder()),
+                secret: None,
+            }],
             encode: EncodeOptions::default(),
             recipients: None,
         }

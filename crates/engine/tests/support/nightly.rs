@@ -18,6 +18,7 @@ pub async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> Plan
             ConnectionInput::Form {
                 connection: cluster.connection("postgres"),
                 password: Some(cluster.password()),
+                ssh_secret: None,
             },
             "shop",
             Environment::Production,
