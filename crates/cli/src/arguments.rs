@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// The keys of encrypted backups, and the recovery kit
     #[command(subcommand)]
     Key(Key),
+    /// All settings as one encrypted file, and back on another machine
+    #[command(subcommand)]
+    Settings(Settings),
     /// Delete the backups that the plans' rules no longer keep
     Prune {
         /// Only this plan's, by its id
@@ -96,6 +99,20 @@ pub(crate) struct Target {
     /// Read the password from the first line of standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    #[command(flatten)]
+    pub(crate) tunnel: Tunnel,
+}
+
+/// Through which SSH server a database is reached.
+#[derive(Debug, Args)]
+pub(crate) struct Tunnel {
+    /// Go through this SSH server: user@host, user@host:port, ssh://host?key=FILE, or an alias of ~/.ssh/config. A passphrase or
+    /// password comes from HOWDAH_SSH_SECRET
+    #[arg(long, value_name = "USER@HOST")]
+    pub(crate) tunnel: Option<String>,
+    /// Accept the SSH server's key with this fingerprint
+    #[arg(long, value_name = "SHA256:…", requires = "tunnel")]
+    pub(crate) accept_host_key: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -103,9 +120,10 @@ pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) target: Target,
     /// Where the backup goes: a folder, or a destination's URL (s3://bucket/prefix?endpoint=…, sftp://user@host/path, webdavs:,
-    /// ftps:, azblob:, gs:, drive:). What opens it comes from the environment: HOWDAH_DESTINATION_SECRET, or AWS's own
-    #[arg(long, value_name = "DIR|URL")]
-    pub(crate) to: String,
+    /// ftps:, azblob:, gs:, drive:); repeatable, all are written in one pass. What opens them comes from the environment:
+    /// HOWDAH_DESTINATION_SECRET (of several --to: HOWDAH_DESTINATION_SECRET_1, _2, …), or AWS's own
+    #[arg(long, value_name = "DIR|URL", required = true)]
+    pub(crate) to: Vec<String>,
     /// Encrypt to this age public key; repeatable, the holder of each can read it
     #[arg(long, value_name = "age1…", conflicts_with = "encrypt_passphrase")]
     pub(crate) encrypt_to: Vec<String>,
@@ -204,6 +222,8 @@ pub(crate) enum Server {
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
+        #[command(flatten)]
+        tunnel: Tunnel,
     },
     /// List the servers
     List,
@@ -229,6 +249,9 @@ pub(crate) enum Destination {
         /// What to call it; without it, a name from the place
         #[arg(long)]
         name: Option<String>,
+        /// Accept the SSH server's key with this fingerprint
+        #[arg(long, value_name = "SHA256:…")]
+        accept_host_key: Option<String>,
     },
     /// List the destinations
     List,
@@ -267,6 +290,34 @@ pub(crate) enum Key {
     Import {
         /// The file
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Settings {
+    /// Write servers, destinations, plans and settings into a file, encrypted to this machine's own key
+    Export {
+        /// The file to write; it must not be there yet
+        file: PathBuf,
+        /// Passwords, tokens and keys too
+        #[arg(long)]
+        with_secrets: bool,
+        /// Encrypt with the passphrase in HOWDAH_EXPORT_PASSPHRASE instead
+        #[arg(long)]
+        passphrase: bool,
+    },
+    /// Take over what an export holds and this machine does not know. Plans come in switched off
+    Import {
+        /// The file; HOWDAH_EXPORT_PASSPHRASE opens one that a passphrase encrypts
+        file: PathBuf,
+    },
+    /// Take over the settings that lie at a destination of encrypted backups; the key comes from `howdah key import KIT`
+    ImportFrom {
+        /// The destination's name or id
+        destination: String,
+        /// Of which machine; without it, the newest
+        #[arg(long)]
+        machine: Option<String>,
     },
 }
 

@@ -4,9 +4,11 @@
 mod arguments;
 mod commands;
 mod demo;
+mod host_key;
 mod installation;
 mod output;
 mod place;
+mod private;
 mod progress;
 mod schedule;
 mod table_name;

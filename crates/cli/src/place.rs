@@ -1,13 +1,14 @@
 //! Where backups are, as it is said on the command line: a folder, a destination's URL, a backup's id.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use howdah_archive::encryption::{Keys, Recipients};
 use howdah_archive::manifest::MANIFEST_FILE;
 use howdah_domain::{BackupId, Failure, FailureCode, Place, Secret};
 use howdah_engine::Role;
 use howdah_engine::stored::StoredBackup;
-use howdah_storage::ObjectPath;
+use howdah_storage::{Destination, ObjectPath, Surroundings};
 
 use crate::installation;
 use crate::output::Output;
@@ -24,8 +25,72 @@ pub(crate) struct Named {
     pub(crate) secret: Option<Secret>,
 }
 
+impl Named {
+    /// The destination there. Nobody is asked yet whether it answers.
+    pub(crate) fn open(&self, data_dir: Option<&Path>) -> Result<Arc<dyn Destination>, Failure> {
+        open(&self.place, self.secret.as_ref(), data_dir)
+    }
+}
+
+fn open(
+    place: &Place,
+    secret: Option<&Secret>,
+    data_dir: Option<&Path>,
+) -> Result<Arc<dyn Destination>, Failure> {
+    let surroundings = Surroundings {
+        known_hosts: installation::known_hosts(data_dir).ok(),
+    };
+    howdah_storage::open_in(place, secret, &surroundings).map_err(|error| error.to_failure())
+}
+
+/// Reads several places. Where more than one of them needs a secret, each has a variable of its own, by its number: what opens one
+/// is not shown to another.
+pub(crate) fn read_all(texts: &[String], output: Output) -> Result<Vec<Named>, Failure> {
+    let [one] = texts else {
+        let mut all = Vec::new();
+        for (number, text) in (1..).zip(texts) {
+            let mut named = read_without_environment(text, output)?;
+            let variable = format!("{SECRET_VARIABLE}_{number}");
+            if named.secret.is_none() {
+                named.secret = std::env::var(variable).ok().map(Secret::new);
+            }
+            all.push(named);
+        }
+        let mut without = all
+            .iter_mut()
+            .filter(|named| named.secret.is_none() && !named.place.is_local())
+            .collect::<Vec<_>>();
+        if let (Ok(secret), many) = (std::env::var(SECRET_VARIABLE), without.len()) {
+            match without.as_mut_slice() {
+                [only] => only.secret = Some(Secret::new(secret)),
+                [] => {}
+                _ => {
+                    return Err(Failure::new(
+                        FailureCode::InvalidInput,
+                        format!("{SECRET_VARIABLE} would be shown to {many} destinations."),
+                    )
+                    .hint(format!(
+                        "Give each its own: {SECRET_VARIABLE}_1 for the first --to, {SECRET_VARIABLE}_2 for the second."
+                    )));
+                }
+            }
+        }
+        return Ok(all);
+    };
+    Ok(vec![read(one, output)?])
+}
+
 /// Reads a place from a URL or a folder's path. A secret in the URL works, and draws a warning.
 pub(crate) fn read(text: &str, output: Output) -> Result<Named, Failure> {
+    let named = read_without_environment(text, output)?;
+    let from_environment = || std::env::var(SECRET_VARIABLE).ok().map(Secret::new);
+    Ok(Named {
+        secret: named.secret.or_else(from_environment),
+        ..named
+    })
+}
+
+fn read_without_environment(text: &str, output: Output) -> Result<Named, Failure> {
     let here = std::env::current_dir().unwrap_or_default();
     let home_made = text
         .strip_prefix("~/")
@@ -38,11 +103,7 @@ pub(crate) fn read(text: &str, output: Output) -> Result<Named, Failure> {
             "a password on the command line can be seen by other users of this machine; {SECRET_VARIABLE} keeps it from them"
         ));
     }
-    let from_environment = || std::env::var(SECRET_VARIABLE).ok().map(Secret::new);
-    Ok(Named {
-        secret: secret.or_else(from_environment),
-        place,
-    })
+    Ok(Named { place, secret })
 }
 
 /// The backup that is named: a folder (or the manifest in it), a URL, or the id of one that the data directory knows, which is
@@ -82,7 +143,7 @@ async fn locate(named: &str, data_dir: Option<&Path>, output: Output) -> Result<
     }
     let Named { place, secret } = read(named, output)?;
     let (root, folder) = place.split_last().ok_or_else(|| none(named))?;
-    let destination = howdah_storage::open(&root, secret.as_ref()).map_err(|error| error.to_failure())?;
+    let destination = open(&root, secret.as_ref(), data_dir)?;
     let folder = ObjectPath::new(folder).map_err(|error| error.to_failure())?;
     Ok(StoredBackup::new(destination, &root, folder))
 }

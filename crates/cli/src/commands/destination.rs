@@ -2,19 +2,28 @@
 
 use howdah_domain::Failure;
 use howdah_domain::units::{counted, size};
-use howdah_engine::Engine;
 use howdah_engine::api::{DestinationInput, DestinationReport, DestinationStepId, DestinationView};
+use howdah_engine::{Engine, KNOWN_HOSTS_FILE};
 use serde_json::json;
 
 use crate::arguments::Destination;
+use crate::host_key;
 use crate::output::{Done, End, Output};
 use crate::place::{self, Named};
 
 pub(crate) async fn run(engine: &Engine, command: Destination, output: Output) -> Result<Done, Failure> {
     match command {
-        Destination::Add { place, name } => {
-            let input = input(place::read(&place, output)?, name);
-            let added = engine.add_destination(input).await?;
+        Destination::Add {
+            place,
+            name,
+            accept_host_key,
+        } => {
+            let named = place::read(&place, output)?;
+            let known_hosts = engine.data_dir().join(KNOWN_HOSTS_FILE);
+            let added = host_key::with_question(Some(&known_hosts), accept_host_key.as_deref(), async || {
+                engine.add_destination(input(&named, name.clone())).await
+            })
+            .await?;
             let text = format!("{} is added: {}", added.name, added.location);
             Ok(Done::good(json!({ "destination": added }), text))
         }
@@ -35,8 +44,9 @@ pub(crate) async fn run(engine: &Engine, command: Destination, output: Output) -
                     name: None,
                     place: known.place.clone(),
                     secret: None,
+                    sign_in: None,
                 },
-                None => input(place::read(&destination, output)?, None),
+                None => input(&place::read(&destination, output)?, None),
             };
             Ok(tell(&engine.test_destination(input).await?))
         }
@@ -72,12 +82,13 @@ pub(crate) async fn run(engine: &Engine, command: Destination, output: Output) -
     }
 }
 
-fn input(named: Named, name: Option<String>) -> DestinationInput {
+fn input(named: &Named, name: Option<String>) -> DestinationInput {
     DestinationInput {
         id: None,
         name,
-        place: named.place,
-        secret: named.secret,
+        place: named.place.clone(),
+        secret: named.secret.clone(),
+        sign_in: None,
     }
 }
 
@@ -140,6 +151,6 @@ pub(crate) async fn chosen(engine: &Engine, named: &str, output: Output) -> Resu
     if let Ok(known) = engine.find_destination(named).await {
         return Ok(known);
     }
-    let input = input(place::read(named, output)?, None);
+    let input = input(&place::read(named, output)?, None);
     engine.destination_at(input).await
 }

@@ -1,6 +1,5 @@
 //! `howdah key`: the keys of encrypted backups, and the recovery kit.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use howdah_domain::{Failure, FailureCode, Secret};
@@ -10,6 +9,10 @@ use serde_json::json;
 
 use crate::arguments::Key;
 use crate::output::Done;
+use crate::private;
+
+/// No kit is longer: a key, the destinations, a few lines on what to do.
+const LONGEST_KIT: u64 = 1 << 20;
 
 pub(crate) async fn run(engine: &Engine, command: Key) -> Result<Done, Failure> {
     match command {
@@ -21,7 +24,7 @@ pub(crate) async fn run(engine: &Engine, command: Key) -> Result<Done, Failure> 
         }
         Key::Kit { file } => {
             let kit = engine.recovery_kit().await?;
-            write_private(&file, &kit.text)?;
+            private::write(&file, kit.text.expose().as_bytes(), "The recovery kit")?;
             engine.kit_saved().await?;
             let text = format!(
                 "The recovery kit is in {}. Whoever has it can read your backups: keep it where this machine is not.",
@@ -79,33 +82,12 @@ fn tell(report: &KitReport, what: &str) -> Done {
 }
 
 fn read(file: &Path) -> Result<Secret, Failure> {
-    std::fs::read_to_string(file).map(Secret::new).map_err(|error| {
-        Failure::new(
-            FailureCode::NotFound,
-            format!("{} cannot be read.", file.display()),
-        )
-        .details(error.to_string())
-    })
-}
-
-/// Writes a file that only its owner can read. One that is there is not overwritten: it may be another machine's kit.
-fn write_private(file: &Path, text: &Secret) -> Result<(), Failure> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(file)
-        .and_then(|mut opened| {
-            opened.write_all(text.expose().as_bytes())?;
-            opened.sync_all()
-        })
-        .map_err(|error| {
+    String::from_utf8(private::read(file, LONGEST_KIT)?)
+        .map(Secret::new)
+        .map_err(|_| {
             Failure::new(
                 FailureCode::InvalidInput,
-                format!("The recovery kit could not be written to {}.", file.display()),
+                format!("{} is no recovery kit: it is not a text.", file.display()),
             )
-            .hint("Name a file that is not there yet, in a folder that you may write to.")
-            .details(error.to_string())
         })
 }

@@ -1,5 +1,7 @@
 //! `howdah list`: the backups found in a folder, or those that the data directory knows.
 
+use std::path::Path;
+
 use howdah_domain::Failure;
 use howdah_domain::units::{counted, size};
 use howdah_engine::Engine;
@@ -12,9 +14,12 @@ use crate::output::Done;
 use crate::place::Named;
 
 /// The backups that lie at a place, whoever made them.
-pub(crate) async fn at_place(named: &Named, cancel: &CancellationToken) -> Result<Done, Failure> {
-    let destination =
-        howdah_storage::open(&named.place, named.secret.as_ref()).map_err(|error| error.to_failure())?;
+pub(crate) async fn at_place(
+    named: &Named,
+    data_dir: Option<&Path>,
+    cancel: &CancellationToken,
+) -> Result<Done, Failure> {
+    let destination = named.open(data_dir)?;
     let found = catalog::list(&destination, &named.place, cancel).await?;
     let place = &named.place;
     let mut text = String::new();

@@ -10,6 +10,7 @@ mod prune;
 mod restore;
 mod run;
 mod server;
+mod settings;
 mod show;
 mod status;
 mod verify;
@@ -36,7 +37,11 @@ pub(crate) async fn run(
         Command::Demo => demo::run(output, cancel).await,
         Command::Backup(backup) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
-            ended(&engine, backup::run(&engine, backup, output, cancel).await).await
+            ended(
+                &engine,
+                backup::run(&engine, backup, data_dir, output, cancel).await,
+            )
+            .await
         }
         Command::Verify { backup } => {
             let backup = place::backup(&backup, data_dir, key, output).await?;
@@ -46,7 +51,9 @@ pub(crate) async fn run(
             let backup = place::backup(&restore.backup, data_dir, key, output).await?;
             Box::pin(restore::run(restore, backup, data_dir, output, cancel)).await
         }
-        Command::List { place: Some(named) } => list::at_place(&place::read(&named, output)?, cancel).await,
+        Command::List { place: Some(named) } => {
+            list::at_place(&place::read(&named, output)?, data_dir, cancel).await
+        }
         Command::List { place: None } => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, list::known(&engine).await).await
@@ -56,7 +63,11 @@ pub(crate) async fn run(
         }
         Command::Server(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
-            ended(&engine, server::run(&engine, command, output, cancel).await).await
+            ended(
+                &engine,
+                server::run(&engine, command, data_dir, output, cancel).await,
+            )
+            .await
         }
         Command::Plan(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
@@ -69,6 +80,10 @@ pub(crate) async fn run(
         Command::Key(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, key::run(&engine, command).await).await
+        }
+        Command::Settings(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, settings::run(&engine, command).await).await
         }
         Command::Prune { plan, dry_run } => {
             let engine = installation::open(data_dir, Role::Guest).await?;

@@ -29,12 +29,12 @@ pub(crate) async fn run(
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
     let began = Instant::now();
-    let target = target::resolve(&arguments.target, output, cancel).await?;
+    let target = target::reach(&arguments.target, data_dir, output, cancel).await?;
     let jobs = arguments.jobs.map_or_else(processors, usize::from);
     let request = RestoreRequest {
         backup,
-        target: target.connection,
-        secret: target.password,
+        target: target.connection().clone(),
+        secret: target.password.clone(),
         options: Options {
             create: arguments.create,
             clean: arguments.clean,
@@ -45,7 +45,8 @@ pub(crate) async fn run(
     };
     let teller = Arc::new(Teller::new(output));
     let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
-    let restored = recorded(&request, data_dir, &reporter, output, cancel).await?;
+    let restored = recorded(&request, data_dir, &reporter, output, cancel).await;
+    let restored = target.judged(restored).await?;
     let comparison = if arguments.no_compare {
         None
     } else {
@@ -59,7 +60,7 @@ pub(crate) async fn run(
             &reporter,
             cancel,
         );
-        Some(Box::pin(compared).await?)
+        Some(target.judged(Box::pin(compared).await).await?)
     };
     teller.finish();
     Ok(tell(&request, &restored, comparison.as_ref(), began.elapsed()))
