@@ -3,6 +3,8 @@
 
 mod backups;
 mod destinations;
+mod drive;
+mod export;
 mod keys;
 mod pages;
 mod plans;
@@ -30,6 +32,15 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         destinations::change_destination,
         destinations::remove_destination,
         destinations::attach,
+        drive::drive_offer,
+        drive::begin_drive_sign_in,
+        drive::finish_drive_sign_in,
+        drive::cancel_drive_sign_in,
+        export::export_settings,
+        export::read_export,
+        export::stored_exports,
+        export::read_stored_export,
+        export::import_settings,
         keys::own_key,
         keys::list_keys,
         keys::save_kit,
@@ -38,6 +49,7 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         servers::parse_connection,
         servers::test_connection,
         servers::cancel_test,
+        servers::accept_host_key,
         servers::add_server,
         servers::change_server,
         servers::remove_server,

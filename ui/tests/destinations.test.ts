@@ -4,10 +4,7 @@ import DatabaseView from '$features/databases/DatabaseView.svelte';
 import { fireEvent, within } from '@testing-library/svelte';
 import Destinations from '../src/routes/destinations/+page.svelte';
 import SettingsPage from '../src/routes/settings/+page.svelte';
-import { press, screen, settle, show, small } from './frame';
-
-const called = (fixture: ReturnType<typeof small>, command: string) =>
-  fixture.calls.filter((each) => each.command === command).map((each) => each.args);
+import { called, press, screen, settle, show, small } from './frame';
 
 async function type(name: string | RegExp, value: string) {
   const dialog = document.querySelector<HTMLElement>('dialog[open]') ?? document.body;
@@ -87,15 +84,6 @@ describe('the page of destinations', () => {
     await press('Test');
     expect(screen.getByRole('alert').textContent).toBe('Say which host.');
     expect(called(fixture, 'test_destination')).toEqual([]);
-  });
-
-  test('promises no Google Drive', async () => {
-    await show(Destinations, {}, { fixture: small('empty') });
-    await fireEvent.click(screen.getAllByRole('button', { name: 'Add a destination' })[0] as HTMLElement);
-    await settle();
-    await choose('Kind', 'drive');
-    expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Save' }).disabled).toBe(true);
-    expect(screen.getByText(/comes with the next version/)).toBeTruthy();
   });
 
   test('keeps the secret in the keyring where none is typed', async () => {

@@ -11,7 +11,14 @@ import type { DestinationChange } from './generated/DestinationChange';
 import type { DestinationInput } from './generated/DestinationInput';
 import type { DestinationReport } from './generated/DestinationReport';
 import type { DestinationView } from './generated/DestinationView';
+import type { DriveOffer } from './generated/DriveOffer';
+import type { DriveSignedIn } from './generated/DriveSignedIn';
+import type { DriveSignInPage } from './generated/DriveSignInPage';
+import type { DriveSignInRequest } from './generated/DriveSignInRequest';
 import type { Environment } from './generated/Environment';
+import type { ExportRequest } from './generated/ExportRequest';
+import type { ExportView } from './generated/ExportView';
+import type { ImportReport } from './generated/ImportReport';
 import type { KeyringState } from './generated/KeyringState';
 import type { KeyView } from './generated/KeyView';
 import type { KitReport } from './generated/KitReport';
@@ -30,6 +37,7 @@ import type { ServerChange } from './generated/ServerChange';
 import type { ServerView } from './generated/ServerView';
 import type { Settings } from './generated/Settings';
 import type { SettingsPage } from './generated/SettingsPage';
+import type { StoredExport } from './generated/StoredExport';
 import type { TestReport } from './generated/TestReport';
 import type { TestRequest } from './generated/TestRequest';
 
@@ -47,6 +55,8 @@ export interface Commands {
   parse_connection: { args: { text: string }; answer: ParsedConnection };
   test_connection: { args: { request: TestRequest }; answer: TestReport };
   cancel_test: { args: { test_id: string }; answer: unknown };
+  /** Accepts the key of an SSH server: `line` is the details of the failure that showed it. */
+  accept_host_key: { args: { line: string }; answer: unknown };
   add_server: {
     args: { input: ConnectionInput; name: string; environment: Environment };
     answer: ServerView;
@@ -72,6 +82,19 @@ export interface Commands {
   remove_destination: { args: { id: string }; answer: unknown };
   /** Looks at everything that lies at a destination, and lists it. */
   attach: { args: { id: string }; answer: AttachReport };
+  drive_offer: { args: None; answer: DriveOffer };
+  /** Opens the browser too. */
+  begin_drive_sign_in: { args: { request: DriveSignInRequest }; answer: DriveSignInPage };
+  /** Waits for the person in the browser. */
+  finish_drive_sign_in: { args: { id: string }; answer: DriveSignedIn };
+  cancel_drive_sign_in: { args: { id: string }; answer: unknown };
+  /** Asks for a file. `null` where none was chosen. */
+  export_settings: { args: { title: string; request: ExportRequest }; answer: string | null };
+  read_export: { args: { title: string; passphrase: string | null }; answer: ExportView | null };
+  /** The settings of machines that lie at a destination, the newest of each. */
+  stored_exports: { args: { id: string }; answer: StoredExport[] };
+  read_stored_export: { args: { id: string; path: string }; answer: ExportView };
+  import_settings: { args: { id: string }; answer: ImportReport };
   own_key: { args: None; answer: KeyView };
   list_keys: { args: None; answer: KeyView[] };
   /** Asks for a file; its text never comes here. `null` where none was chosen. */

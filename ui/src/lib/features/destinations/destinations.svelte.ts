@@ -20,6 +20,11 @@ export class Destinations {
     if (['destinations', 'backups', 'missed'].includes(event.type)) void this.list.load();
   }
 
+  /** The same look once more. */
+  async lookAgain(): Promise<void> {
+    if (this.looked) await this.look(this.looked);
+  }
+
   async look(destination: DestinationView): Promise<void> {
     if (this.attaching.busy) return;
     this.looked = destination;

@@ -1,9 +1,12 @@
 /** A place in a form: each field as typed, the place they make, and what is missing. */
-import type { BucketStyle, FtpTls, Place, PlaceKind, SshLogin } from '$lib/ipc';
+import type { BucketStyle, FtpTls, Place, PlaceKind } from '$lib/ipc';
 import { t } from '$lib/messages';
+import { DriveForm } from '../drive/drive-form.svelte';
+import { parsePort } from '../ssh/port';
+import { SshForm } from '../ssh/ssh-form.svelte';
 
-/** What the one secret of a place is; `undefined` where it needs none. */
-export type SecretName = 's3' | 'password' | 'passphrase' | 'password_or_passphrase' | 'azblob' | 'gcs';
+/** What the one secret of a place is, where its fields ask for it themselves. */
+export type SecretName = 's3' | 'password' | 'azblob' | 'gcs';
 
 export class PlaceForm {
   kind = $state<PlaceKind>('folder');
@@ -23,16 +26,15 @@ export class PlaceForm {
   host = $state('');
   port = $state('');
   user = $state('');
-  login = $state<SshLogin['with']>('auto');
-  keyFile = $state('');
   url = $state('');
   tls = $state<FtpTls>('explicit');
   account = $state('');
   container = $state('');
-  /** A Google Drive is shown and kept as it is: its fields come with the sign-in. */
-  #drive: Place | undefined;
+  readonly ssh = new SshForm();
+  readonly drive: DriveForm;
 
   constructor(from?: Place) {
+    this.drive = new DriveForm(from?.kind === 'drive' ? from : undefined);
     if (from) this.#take(from);
   }
 
@@ -56,14 +58,9 @@ export class PlaceForm {
         this.caFile = from.ca_file ?? '';
         return;
       case 'drive':
-        this.#drive = from;
         return;
       case 'sftp':
-        this.host = from.ssh.host;
-        this.port = from.ssh.port === null ? '' : String(from.ssh.port);
-        this.user = from.ssh.user ?? '';
-        this.login = from.ssh.login.with;
-        if (from.ssh.login.with === 'key') this.keyFile = from.ssh.login.file;
+        this.ssh.take(from.ssh);
         this.path = from.path;
         return;
       case 'webdav':
@@ -92,13 +89,7 @@ export class PlaceForm {
     }
   }
 
-  /** `null` where none was typed, `undefined` where it is none. */
-  readonly #portNumber = $derived.by(() => {
-    const text = this.port.trim();
-    if (text === '') return null;
-    const port = Number(text);
-    return /^\d{1,5}$/.test(text) && port >= 1 && port <= 65535 ? port : undefined;
-  });
+  readonly #portNumber = $derived.by(() => parsePort(this.port));
   readonly wrongPort = $derived.by(() => this.#portNumber === undefined);
 
   /** What is missing, as a sentence. */
@@ -111,14 +102,9 @@ export class PlaceForm {
       case 'gcs':
         return demand(this.bucket, t('place_problem.bucket'));
       case 'drive':
-        return this.#drive ? undefined : t('destination.drive_later');
+        return this.drive.problem;
       case 'sftp':
-        return (
-          demand(this.host, t('place_problem.host')) ??
-          (this.wrongPort ? t('place_problem.port') : undefined) ??
-          demand(this.path, t('place_problem.remote_path')) ??
-          (this.login === 'key' ? demand(this.keyFile, t('place_problem.key_file')) : undefined)
-        );
+        return this.ssh.problem ?? demand(this.path, t('place_problem.remote_path'));
       case 'webdav':
         return /^\s*https?:\/\/\S+\s*$/.test(this.url) ? undefined : t('place_problem.url');
       case 'ftp':
@@ -156,18 +142,9 @@ export class PlaceForm {
           ca_file: given(this.caFile),
         };
       case 'drive':
-        return this.#drive;
+        return { kind: 'drive', ...this.drive.place };
       case 'sftp':
-        return {
-          kind: 'sftp',
-          ssh: {
-            host: this.host.trim(),
-            port,
-            user: given(this.user),
-            login: this.login === 'key' ? { with: 'key', file: this.keyFile.trim() } : { with: this.login },
-          },
-          path: this.path.trim(),
-        };
+        return this.ssh.target && { kind: 'sftp', ssh: this.ssh.target, path: this.path.trim() };
       case 'webdav':
         return {
           kind: 'webdav',
@@ -203,22 +180,19 @@ export class PlaceForm {
     }
   });
 
+  /** Whether there may be a secret that is typed: a sign-in in the browser is none. */
+  readonly needsSecret = $derived.by(() =>
+    this.kind === 'sftp' ? this.ssh.secret !== undefined : this.secret !== undefined,
+  );
+
   readonly secret = $derived.by((): SecretName | undefined => {
     switch (this.kind) {
       case 'folder':
       case 'drive':
+      case 'sftp':
         return undefined;
       case 's3':
         return this.accessKeyId.trim() ? 's3' : undefined;
-      case 'sftp':
-        return (
-          {
-            auto: 'password_or_passphrase',
-            agent: undefined,
-            key: 'passphrase',
-            password: 'password',
-          } as const
-        )[this.login];
       case 'webdav':
         return this.user.trim() ? 'password' : undefined;
       case 'ftp':
@@ -229,4 +203,15 @@ export class PlaceForm {
         return 'gcs';
     }
   });
+}
+
+/** Whether two places are the same one. Whose account it is comes with a sign-in, and makes no other place of it. */
+export function samePlace(one: Place, other: Place): boolean {
+  const sorted = (place: Place) =>
+    JSON.stringify(
+      Object.entries(place)
+        .filter(([key]) => place.kind !== 'drive' || key !== 'account')
+        .sort(([a], [b]) => a.localeCompare(b)),
+    );
+  return sorted(one) === sorted(other);
 }

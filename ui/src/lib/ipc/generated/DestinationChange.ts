@@ -16,4 +16,8 @@ place: Place | null,
 /**
  * What opens it; an empty text removes what is kept.
  */
-secret: string | null, };
+secret: string | null, 
+/**
+ * A new sign-in, where it is in Google Drive.
+ */
+sign_in?: string, };

@@ -21,4 +21,8 @@ place: Place,
 /**
  * What opens it, where it needs something.
  */
-secret: string | null, };
+secret: string | null, 
+/**
+ * The sign-in that opens it, where it is in Google Drive: the id of one that was finished.
+ */
+sign_in?: string, };

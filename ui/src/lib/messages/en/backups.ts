@@ -28,7 +28,6 @@ export const backups = {
   'backup.extensions': 'Extensions',
   'backup.id': 'Id',
   'backup.copies': 'Copies',
-  'backup.present': 'In place',
   'backup.gone': 'Missing',
   'backup.damaged': 'Damaged',
   'backup.open_folder': 'Open the folder',
@@ -42,6 +41,8 @@ export const backups = {
   'backup.encryption': 'Encryption',
   'backup.by_hand': 'Restore by hand',
   'backup.by_hand_text': 'Without Howdah, on any machine that has zstd and PostgreSQL’s own programs:',
+  'backup.by_hand_encrypted':
+    'Without Howdah, on any machine that has age, zstd and PostgreSQL’s own programs:',
   'backup.copy_commands': 'Copy the commands',
   'backup.filter': 'Of which database',
   'backup.all_databases': 'All databases',
@@ -56,6 +57,16 @@ export const backups = {
   'backup_encryption.keys': 'Encrypted to',
   'backup_encryption.passphrase': 'Encrypted with a passphrase',
 
+  'copy_state.wanted': 'To be made',
+  'copy_state.present': 'In place',
+  'copy_state.missing': 'Missing',
+  'copy_state.damaged': 'Damaged',
+  'copy_state.deleting': 'Being deleted',
+
+  'copy.from_another': 'Is made from another copy.',
+  'copy.next': 'Next try',
+  'copy.checked': 'Checked',
+  'copy.not_checked': 'Not checked yet',
   'copy.to': 'Copy to…',
   'copy.to_title': 'Copy this backup to another destination',
   'copy.to_hint': 'It is copied as it is, encrypted or not, and checked.',

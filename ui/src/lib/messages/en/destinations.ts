@@ -39,6 +39,7 @@ export const destinations = {
   'destination.unknown_free': 'not told',
   'destination.menu': 'More for {name}',
   'destination.look': 'Look for backups there',
+  'destination.settings': 'Settings of other machines…',
   'destination.looking': 'Looking for backups on {name}',
   'destination.remove': 'Remove',
   'destination.remove_title': 'Remove {name}?',
@@ -48,10 +49,6 @@ export const destinations = {
   'destination.none_title': 'No destinations yet',
   'destination.none_text':
     'Every place that backups are written to will be listed here: a folder, a bucket, another machine. A plan can write to several at once.',
-  'destination.secret_kept': 'unchanged, in your keyring',
-  'destination.secret_hint': 'Kept in your keyring, and nowhere else.',
-  'destination.drive_later':
-    'Signing in to Google comes with the next version. Until then a Google Drive cannot be added here.',
   'destination.moved': 'Copies made so far are expected at the new place.',
 
   'destination_state.destination_unreachable': 'Not reached',
@@ -101,13 +98,9 @@ export const destinations = {
   'place_field.ca_file': 'Authority (CA) file',
   'place_field.ca_file_hint': 'Besides the authorities this system trusts.',
   'place_field.host': 'Host',
-  'place_field.ssh_host_hint': 'A name, an address, or an alias of ~/.ssh/config.',
   'place_field.port': 'Port',
   'place_field.user': 'User',
-  'place_field.ssh_user_hint': 'Empty: what ~/.ssh/config says, else yours.',
   'place_field.ftp_user_hint': 'Empty: anonymous.',
-  'place_field.login': 'Login',
-  'place_field.key_file': 'Private key',
   'place_field.url': 'URL',
   'place_field.url_hint': 'Without user and password.',
   'place_field.tls': 'Encryption on the way',
@@ -118,19 +111,12 @@ export const destinations = {
   'bucket_style.path': 'In the path',
   'bucket_style.virtual_host': 'In the host name',
 
-  'ssh_login.auto': 'As ssh does',
-  'ssh_login.agent': 'By the agent',
-  'ssh_login.key': 'With a key file',
-  'ssh_login.password': 'With a password',
-
   'ftp_tls.explicit': 'TLS (AUTH TLS)',
   'ftp_tls.implicit': 'TLS from the first byte',
   'ftp_tls.none': 'None: the password travels in the clear',
 
   'place_secret.s3': 'Secret access key',
   'place_secret.password': 'Password',
-  'place_secret.passphrase': 'Passphrase of the key',
-  'place_secret.password_or_passphrase': 'Password or passphrase, where one is needed',
   'place_secret.azblob': 'Account key or SAS token',
   'place_secret.gcs': 'Service account’s key (JSON)',
 
@@ -139,7 +125,6 @@ export const destinations = {
   'place_problem.host': 'Say which host.',
   'place_problem.port': 'A number from 1 to 65535.',
   'place_problem.remote_path': 'Say which folder there.',
-  'place_problem.key_file': 'Say which private key.',
   'place_problem.url': 'Write the URL as https://cloud.example.com/backups.',
   'place_problem.account': 'Say which storage account.',
   'place_problem.container': 'Say which container.',

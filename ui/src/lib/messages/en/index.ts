@@ -7,14 +7,17 @@ import { backups } from './backups';
 import { common } from './common';
 import { databases } from './databases';
 import { destinations } from './destinations';
+import { drive } from './drive';
 import { failures } from './failures';
 import { frame } from './frame';
+import { moving } from './moving';
 import { overview } from './overview';
 import { plans } from './plans';
 import { quantities } from './quantities';
 import { runs } from './runs';
 import { servers } from './servers';
 import { settings } from './settings';
+import { ssh } from './ssh';
 
 export const en = {
   ...frame,
@@ -23,11 +26,14 @@ export const en = {
   ...overview,
   ...databases,
   ...destinations,
+  ...drive,
+  ...ssh,
   ...servers,
   ...add,
   ...plans,
   ...runs,
   ...backups,
   ...settings,
+  ...moving,
   ...failures,
 } as const;

@@ -82,6 +82,7 @@ export const runs = {
   'skip.still_running': 'Skipped: the last one was at work',
   'skip.database_vanished': 'Skipped: database gone',
   'skip.plan_disabled': 'Skipped: plan paused',
+  'skip.other_machine': 'Left to another machine',
 
   'phase.connecting': 'Connecting',
   'phase.dumping': 'Dumping',

@@ -13,6 +13,20 @@ export const settings = {
   'settings.stall_hint': 'After this long without a byte from pg_dump. The run says what it waited for.',
   'settings.lock_wait': 'Wait for a locked table',
   'settings.lock_wait_hint': 'Then pg_dump gives up, and the backup is tried again later.',
+  'settings.checks': 'Checks',
+  'settings.verify_days': 'Check copies again after',
+  'settings.verify_days_hint':
+    'A copy that rots or vanishes is found, and made anew from another one where there is one.',
+  'settings.verify_never': 'Never: copies are only checked when you ask for it.',
+  'settings.verify_which': 'Which copies',
+  'settings.verify_by_reading': 'Read every copy back in full',
+  'settings.verify_by_reading_hint':
+    'Off: where a destination keeps checksums of its own, these are compared, and nothing is downloaded. Everything else is read back.',
+  'settings.moving': 'Move to another machine',
+  'settings.export_secrets': 'Passwords go to destinations too',
+  'settings.export_secrets_hint':
+    'The copy of these settings at encrypted destinations holds passwords, tokens and keys too.',
+  'settings.days': 'd',
   'settings.minutes': 'min',
   'settings.seconds': 's',
   'settings.between': 'From {least} to {most}',
@@ -34,6 +48,13 @@ export const settings = {
   'settings.keyring': 'Keyring',
   'settings.data_dir': 'Data directory',
   'settings.time_zone': 'Time zone',
+
+  'verify_which.sample': 'A sample',
+  'verify_which.all': 'All',
+
+  'verify_which_hint.sample':
+    'Of each database, at each destination: the newest copies, and the one that was not checked for longest.',
+  'verify_which_hint.all': 'Each of them, however old. It takes longer, and may cost traffic.',
 
   'key.own': 'This machine’s key, to which encrypted plans write',
   'key.other': 'Brought in',
