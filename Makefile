@@ -42,7 +42,8 @@ check: ## Run what is fast: format, lints, unit tests
 
 bench: setup-test programs ui ## Measure speed and memory against the bundled pg_dump, and write the report
 	cargo run --release --package howdah-archive --example archive_speed
-	cargo bench --package howdah-cli --bench performance -- $(BENCH)
+	cargo run --release --package howdah-domain --example retention_speed
+	cargo bench --package howdah-cli --bench performance -- $(or $(BENCH),--wide)
 	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::measure)'
 
 screenshots: setup-test programs ui ## Take the README's pictures, of the real window with real data
@@ -102,4 +103,4 @@ test-types: types
 	fi
 
 test-window:
-	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --test-threads 1 -E 'binary_id(howdah-desktop::window)'
+	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --test-threads 1 -E 'binary_id(/^howdah-desktop::window/)'

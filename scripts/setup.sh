@@ -17,6 +17,9 @@ test=(
     pgbouncer                                                    # a pooler to back up through
     faketime                                                     # backups of the last days, for the pictures
     procps
+    python3-venv                                                 # rclone and moto: places to keep backups in
+    python3-pyftpdlib python3-openssl                            # an FTP server that can refuse things
+    openssh-server openssh-client age                            # the other end of a tunnel, keys and agents; reads our encrypted files
 )
 
 fail() {
@@ -77,4 +80,5 @@ fi
 if [ "${1:-}" = test ]; then
     cargo nextest --version >/dev/null 2>&1 || cargo install cargo-nextest --locked
     command -v tauri-driver >/dev/null || cargo install tauri-driver --version '^2' --locked
+    scripts/test-tools.sh
 fi

@@ -1,6 +1,11 @@
 //! What the window may ask: each command is a few lines over a method of the engine of the same name. Errors cross as
 //! [`howdah_domain::Failure`].
 
+mod backups;
+mod destinations;
+mod drive;
+mod export;
+mod keys;
 mod pages;
 mod plans;
 mod runs;
@@ -17,9 +22,34 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         pages::run_page,
         pages::list_backups,
         pages::list_runs,
+        backups::copy_to,
+        backups::delete_copy,
+        backups::pin_backup,
+        backups::preview_retention,
+        destinations::list_destinations,
+        destinations::test_destination,
+        destinations::add_destination,
+        destinations::change_destination,
+        destinations::remove_destination,
+        destinations::attach,
+        drive::drive_offer,
+        drive::begin_drive_sign_in,
+        drive::finish_drive_sign_in,
+        drive::cancel_drive_sign_in,
+        export::export_settings,
+        export::read_export,
+        export::stored_exports,
+        export::read_stored_export,
+        export::import_settings,
+        keys::own_key,
+        keys::list_keys,
+        keys::save_kit,
+        keys::test_kit,
+        keys::import_kit,
         servers::parse_connection,
         servers::test_connection,
         servers::cancel_test,
+        servers::accept_host_key,
         servers::add_server,
         servers::change_server,
         servers::remove_server,

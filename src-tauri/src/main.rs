@@ -6,6 +6,7 @@ mod arguments;
 mod commands;
 mod desk;
 mod events;
+mod files;
 mod logging;
 mod picker;
 mod quit;

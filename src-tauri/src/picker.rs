@@ -14,12 +14,17 @@ use tauri::WebviewWindow;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wanted {
     /// A folder, which may be made in the dialog.
     Folder,
     /// A file that is there.
     File,
+    /// A file to be written. One that is there is replaced only after a question.
+    NewFile {
+        /// What it is called until the person says otherwise.
+        name: String,
+    },
 }
 
 /// Asks the person. `typed` is what the field holds so far: the dialog begins there. `None` where nothing was chosen.
@@ -81,7 +86,7 @@ async fn ask(
     let (answer, answered) = tokio::sync::oneshot::channel();
     let parent = window.clone();
     window
-        .run_on_main_thread(move || show(&parent, wanted, &title, &start, answer))
+        .run_on_main_thread(move || show(&parent, &wanted, &title, &start, answer))
         .map_err(|error| not_shown(&error.to_string()))?;
     // Without an answer the dialog went with the program.
     Ok(answered.await.ok().flatten())
@@ -91,7 +96,7 @@ async fn ask(
 #[cfg(target_os = "linux")]
 fn show(
     window: &WebviewWindow,
-    wanted: Wanted,
+    wanted: &Wanted,
     title: &str,
     start: &Path,
     answer: tokio::sync::oneshot::Sender<Option<PathBuf>>,
@@ -101,6 +106,7 @@ fn show(
     let action = match wanted {
         Wanted::Folder => gtk::FileChooserAction::SelectFolder,
         Wanted::File => gtk::FileChooserAction::Open,
+        Wanted::NewFile { .. } => gtk::FileChooserAction::Save,
     };
     let parent = window.gtk_window().ok();
     // Its buttons say what the desktop's language says.
@@ -110,6 +116,10 @@ fn show(
         dialog.set_current_folder(start);
     } else {
         dialog.set_filename(start);
+    }
+    if let Wanted::NewFile { name } = wanted {
+        dialog.set_current_name(name);
+        dialog.set_do_overwrite_confirmation(true);
     }
     // Nobody else holds the dialog while it is shown; answered, it lets go of itself.
     let kept = std::cell::RefCell::new(Some((dialog.clone(), answer)));

@@ -83,6 +83,8 @@ async fn window_is_there(there: bool) {
 async fn paste_and_test(window: &WebDriver, url: &str) {
     window.go("/add").await;
     window.type_into("//textarea", url).await;
+    // What was understood comes in above the button, and moves it.
+    window.see("Reach it through an SSH server").await;
     window.press_button("Test").await;
     window
         .see_within("A backup of this database would work.", Duration::from_secs(30))

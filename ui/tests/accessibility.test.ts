@@ -9,6 +9,7 @@ import Add from '../src/routes/add/+page.svelte';
 import Backups from '../src/routes/backups/+page.svelte';
 import Databases from '../src/routes/databases/+page.svelte';
 import OverviewPage from '../src/routes/+page.svelte';
+import Destinations from '../src/routes/destinations/+page.svelte';
 import Runs from '../src/routes/runs/+page.svelte';
 import SettingsPage from '../src/routes/settings/+page.svelte';
 import type { Scenario } from '$lib/ipc/fixture/world';
@@ -27,7 +28,7 @@ async function findings(container: HTMLElement): Promise<string[]> {
 }
 
 describe('axe finds nothing', () => {
-  test.each<Scenario>(['busy', 'calm', 'empty', 'long', 'broken', 'keyring'])(
+  test.each<Scenario>(['busy', 'calm', 'empty', 'long', 'broken', 'keyring', 'reach'])(
     'on the overview, %s',
     async (scenario) => {
       const { container } = await show(OverviewPage, {}, { fixture: small(scenario) });
@@ -38,6 +39,7 @@ describe('axe finds nothing', () => {
   test.each([
     ['databases', Databases, '/databases'],
     ['backups', Backups, '/backups'],
+    ['destinations', Destinations, '/destinations'],
     ['activity', Runs, '/runs'],
     ['settings', SettingsPage, '/settings'],
     ['add a database', Add, '/add'],
@@ -126,6 +128,105 @@ describe('axe finds nothing', () => {
     await fireEvent.click(screen.getByRole('button', { name: 'Edit the plan' }));
     await settle();
     expect(screen.getByRole('dialog', { name: 'Edit the plan' })).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+});
+
+describe('axe finds nothing in what asks about copies', () => {
+  test('where a destination of each kind is added and tested', async () => {
+    const { container } = await show(Destinations, {}, { fixture: small() });
+    await press('Add a destination');
+    for (const kind of ['folder', 's3', 'sftp', 'webdav', 'ftp', 'azblob', 'gcs', 'drive']) {
+      await fireEvent.change(screen.getByRole('combobox', { name: 'Kind' }), { target: { value: kind } });
+      await settle();
+      expect(await findings(container)).toEqual([]);
+    }
+    await fireEvent.change(screen.getByRole('combobox', { name: 'Kind' }), { target: { value: 's3' } });
+    await settle();
+    await fireEvent.input(screen.getByLabelText('Bucket'), { target: { value: 'read-only' } });
+    await press('Test');
+    expect(screen.getByRole('alert')).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('where a Drive waits for the browser, is signed in, and is to be signed in again', async () => {
+    const fixture = small('reach');
+    const { container } = await show(Destinations, {}, { fixture });
+    expect(await findings(container)).toEqual([]);
+    fixture.overrides.set('finish_drive_sign_in', () => new Promise(() => undefined));
+    await press('Sign in again');
+    expect(screen.getByText('Waiting for the browser…')).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+    fixture.overrides.delete('finish_drive_sign_in');
+    await press('Add a destination');
+    await fireEvent.change(screen.getByRole('combobox', { name: 'Kind' }), { target: { value: 'drive' } });
+    await settle();
+    await fireEvent.click(screen.getByRole('radio', { name: 'My own client' }));
+    await settle();
+    expect(await findings(container)).toEqual([]);
+    await fireEvent.click(screen.getByRole('radio', { name: 'Howdah’s own' }));
+    await press('Sign in with Google');
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('where copies are in every state', async () => {
+    const fixture = small('reach');
+    const mine = fixture.world.backups.filter((backup) => backup.copies.length > 1);
+    for (const backup of mine.slice(0, 3)) {
+      const { container } = await show(BackupDetailView, { id: backup.id }, { fixture });
+      expect(await findings(container)).toEqual([]);
+      cleanup();
+    }
+  });
+
+  test('where the last copy is deleted', async () => {
+    const fixture = small();
+    const backup = fixture.world.backups.find((each) => each.copies.length === 1);
+    const { container } = await show(BackupDetailView, { id: backup?.id ?? '' }, { fixture });
+    await press('More for the copy on /home/ada/Howdah');
+    await fireEvent.click(screen.getByRole('menuitem', { name: 'Delete this copy' }));
+    await settle();
+    expect(await findings(container)).toEqual([]);
+  });
+});
+
+describe('axe finds nothing in what leads elsewhere', () => {
+  test('where a database behind an SSH server with an unknown key is added', async () => {
+    const { container } = await show(Add, {}, { fixture: small('empty'), path: '/add' });
+    await paste('postgres://howdah:s3cret@db.example.com/shop');
+    await fireEvent.click(screen.getByRole('switch', { name: /SSH server/ }));
+    await settle();
+    await fireEvent.change(screen.getByLabelText('Login'), { target: { value: 'key' } });
+    await settle();
+    expect(await findings(container)).toEqual([]);
+    await fireEvent.input(screen.getByLabelText('Host or alias'), { target: { value: 'unknown' } });
+    await fireEvent.input(screen.getByLabelText('Private key'), { target: { value: 'id' } });
+    await press('Test');
+    expect(screen.getByRole('button', { name: 'Accept this key' })).toBeTruthy();
+    expect(await findings(container)).toEqual([]);
+    await press('Fill in a form instead');
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('where settings are exported and imported', async () => {
+    const { container } = await show(SettingsPage, {}, { fixture: small(), path: '/settings' });
+    await press('Export…');
+    await press('Save the file');
+    expect(await findings(container)).toEqual([]);
+    await press('Leave as it is');
+    await press('Import…');
+    expect(await findings(container)).toEqual([]);
+    await press('Choose the file…');
+    expect(await findings(container)).toEqual([]);
+    await press('Take over');
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('where a destination holds the settings of other machines', async () => {
+    const { container } = await show(Destinations, {}, { fixture: small() });
+    await press('More for Backup bucket');
+    await fireEvent.click(screen.getByRole('menuitem', { name: 'Settings of other machines…' }));
+    await settle();
     expect(await findings(container)).toEqual([]);
   });
 });

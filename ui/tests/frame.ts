@@ -64,4 +64,9 @@ export async function press(name: string): Promise<void> {
   await settle();
 }
 
+/** What a command was asked with, in order. */
+export function called(fixture: Fixture, command: string): Record<string, unknown>[] {
+  return fixture.calls.filter((each) => each.command === command).map((each) => each.args);
+}
+
 export { cleanup, screen };

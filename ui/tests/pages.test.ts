@@ -164,14 +164,17 @@ describe('a database', () => {
     const id = fixture.world.databases[0]?.id ?? '';
     await show(DatabaseView, { id }, { fixture });
     expect(
-      screen.getByText('Every day at 04:00 (Europe/Berlin), back up shop into /home/ada/Howdah.'),
+      screen.getByText(
+        'Every day at 04:00 (Europe/Berlin), back up shop into /home/ada/Howdah and Backup bucket.',
+      ),
     ).toBeTruthy();
     await fireEvent.click(screen.getByRole('button', { name: 'More for shop' }));
     await fireEvent.click(screen.getByRole('menuitem', { name: 'Pause the plan' }));
     await settle();
     expect(fixture.calls.find((each) => each.command === 'save_plan')?.args.plan).toMatchObject({
       enabled: false,
-      folder: '/home/ada/Howdah',
+      folder: null,
+      destinations: ['dest-home', 'dest-bucket'],
     });
     expect(screen.getByText('Paused: the schedule does not start it')).toBeTruthy();
   });

@@ -1,9 +1,9 @@
-//! The threads that compress frames, and the one that writes them in order.
+//! The threads that compress frames, and the one that encrypts and writes them in order.
 //!
 //! Memory is bounded by a fixed set of raw buffers that go round: who wants to fill another waits for one. This module
 //! knows bytes and frames, not what is in them.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +14,7 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, compress_bound};
 
 use crate::encode::{EncodeOptions, MAX_FRAME};
+use crate::encryption::Sealed;
 use crate::seekable::seek_table;
 use crate::{Error, Frame, Meter};
 
@@ -32,7 +33,7 @@ struct Pending {
     compressed: Receiver<Result<Vec<u8>, String>>,
 }
 
-/// What was written.
+/// What was written. Length and checksum are those of the output, the frames' offsets those before encryption.
 pub(crate) struct Written {
     pub(crate) frames: Vec<Frame>,
     pub(crate) stored_bytes: u64,
@@ -60,6 +61,7 @@ impl<'scope> Pipeline<'scope> {
     pub(crate) fn start<'env>(
         scope: &'scope Scope<'scope, 'env>,
         output: impl Write + Send + 'scope,
+        encryptor: Option<age::Encryptor>,
         options: EncodeOptions,
         meter: &Meter,
     ) -> Result<Self, Error> {
@@ -83,7 +85,10 @@ impl<'scope> Pipeline<'scope> {
         }
         let (order, pending) = mpsc::sync_channel(threads + 1);
         let (meter, writer_abandoned) = (meter.clone(), Arc::clone(&abandoned));
-        let work = move || write_frames(output, &pending, &spare, &writer_abandoned, &meter);
+        let work = move || {
+            let output = Tally::new(output, meter);
+            write_frames(output, encryptor, &pending, &spare, &writer_abandoned)
+        };
         let writer = spawn(scope, "write".to_owned(), work)?;
         Ok(Self {
             jobs,
@@ -212,24 +217,55 @@ fn compress_frames(
     }
 }
 
+/// An output whose bytes are hashed and counted as they are written.
+struct Tally<W> {
+    output: W,
+    meter: Meter,
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl<W: Write> Tally<W> {
+    fn new(output: W, meter: Meter) -> Self {
+        Self {
+            output,
+            meter,
+            sha256: Sha256::new(),
+            bytes: 0,
+        }
+    }
+}
+
+impl<W: Write> Write for Tally<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.output.write_all(bytes)?;
+        self.sha256.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.meter.add_stored_bytes(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
 /// The writing thread.
 fn write_frames(
-    mut output: impl Write,
+    output: Tally<impl Write>,
+    encryptor: Option<age::Encryptor>,
     pending: &Receiver<Pending>,
     spare: &Mutex<Vec<Vec<u8>>>,
     abandoned: &AtomicBool,
-    meter: &Meter,
 ) -> Result<Written, Error> {
     let failed = |source| Error::Write { source };
-    let mut sha256 = Sha256::new();
+    let mut output = Sealed::begin(encryptor, output).map_err(failed)?;
     let mut frames = Vec::new();
-    let mut stored_bytes = 0;
-    let mut write = |bytes: &[u8]| {
-        sha256.update(bytes);
-        output.write_all(bytes).map_err(failed)?;
-        meter.add_stored_bytes(bytes.len() as u64);
-        Ok(())
-    };
+    let mut stored_offset = 0;
     while let Ok(Pending {
         raw_offset,
         raw_len,
@@ -241,16 +277,16 @@ fn write_frames(
             .recv()
             .unwrap_or_else(|_| Err("the frame was abandoned".to_owned()))
             .map_err(|reason| Error::Compress { reason })?;
-        write(&compressed)?;
+        output.write_all(&compressed).map_err(failed)?;
         let stored_len = compressed.len() as u64;
         frames.push(Frame {
             raw_offset,
             raw_len,
-            stored_offset: stored_bytes,
+            stored_offset,
             stored_len,
             flags,
         });
-        stored_bytes += stored_len;
+        stored_offset += stored_len;
         spare
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -259,13 +295,12 @@ fn write_frames(
     if abandoned.load(Relaxed) {
         return Err(Error::Cancelled);
     }
-    let table = seek_table(&frames);
-    write(&table)?;
-    stored_bytes += table.len() as u64;
-    output.flush().map_err(failed)?;
+    output.write_all(&seek_table(&frames)).map_err(failed)?;
+    let mut written = output.finish().map_err(failed)?;
+    written.flush().map_err(failed)?;
     Ok(Written {
         frames,
-        stored_bytes,
-        sha256: sha256.finalize().into(),
+        stored_bytes: written.bytes,
+        sha256: written.sha256.finalize().into(),
     })
 }

@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use crate::block::BlockSum;
 use crate::compress::{Pipeline, Stopped};
 use crate::cutter::{Cut, Cutter};
+use crate::encryption::Recipients;
 use crate::gather::{Contents, Gatherer};
 use crate::scanner::{Scanner, Sink};
 use crate::toc::{ArchiveHeader, TocEntry};
@@ -51,7 +52,7 @@ pub struct Encoded {
     pub index: Index,
     /// Bytes of the dump, uncompressed.
     pub raw_bytes: u64,
-    /// Bytes written.
+    /// Bytes written, encryption included.
     pub stored_bytes: u64,
     /// The SHA-256 of the bytes written.
     pub sha256: [u8; 32],
@@ -64,7 +65,23 @@ pub struct Encoded {
 }
 
 /// Reads pg_dump's archive (`-Fc -Z0`) from `input` to its end, and writes it to `output` as a row of zstd frames with
-/// a seek table at the end.
+/// a seek table at the end; as [`encode_for`] without recipients.
+///
+/// # Errors
+/// As there.
+pub fn encode(
+    input: impl Read,
+    output: impl Write + Send,
+    options: &EncodeOptions,
+    meter: &Meter,
+    is_cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Encoded, Error> {
+    encode_for(None, input, output, options, meter, is_cancelled)
+}
+
+/// Reads pg_dump's archive (`-Fc -Z0`) from `input` to its end, and writes it to `output` as a row of zstd frames with
+/// a seek table at the end, encrypted where there are recipients. The index's stored offsets are those before encryption;
+/// length and SHA-256 are those of what is written.
 ///
 /// Reading and scanning happen on the calling thread, compression on `options.threads` others, writing (in order) and
 /// hashing on one more; all have ended when it returns. `is_cancelled` is asked before every read. Flushes `output`;
@@ -73,16 +90,18 @@ pub struct Encoded {
 /// # Errors
 /// [`Error::Truncated`] when the archive ends before the last block its table of contents announces,
 /// [`Error::Malformed`] when it is not an archive of pg_dump's; [`Error::Read`] and [`Error::Write`] with the system's
-/// error as source; [`Error::Cancelled`], also instead of what the cancelling brought about.
-pub fn encode(
+/// error as source; [`Error::Encrypt`]; [`Error::Cancelled`], also instead of what the cancelling brought about.
+pub fn encode_for(
+    recipients: Option<&Recipients>,
     input: impl Read,
     output: impl Write + Send,
     options: &EncodeOptions,
     meter: &Meter,
     is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Encoded, Error> {
+    let encryptor = recipients.map(Recipients::encryptor).transpose()?;
     let outcome = std::thread::scope(|scope| {
-        let pipeline = Pipeline::start(scope, output, *options, meter)?;
+        let pipeline = Pipeline::start(scope, output, encryptor, *options, meter)?;
         let fed = feed(input, &pipeline, meter, is_cancelled);
         match fed {
             Ok(contents) => Ok((contents, pipeline.finish()?)),
@@ -109,6 +128,7 @@ pub fn encode(
         settings: contents.settings,
         sequences: contents.sequences,
         toc_len: contents.toc_len,
+        selection: None,
     };
     Ok(Encoded {
         index,

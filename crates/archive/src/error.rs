@@ -63,6 +63,53 @@ pub enum Error {
         /// The newest format known here.
         known: u64,
     },
+    /// A text is not an age recipient.
+    #[error("{}", not_a_recipient(.text.as_deref()))]
+    NotARecipient {
+        /// The text, shortened; none where it looks like a secret key.
+        text: Option<String>,
+    },
+    /// There is nobody who could read what is to be encrypted.
+    #[error("no recipient and no passphrase to encrypt to")]
+    NoRecipient,
+    /// There are more recipients than an encrypted file may have.
+    #[error(
+        "{given} recipients are more than the {} that a backup may have",
+        crate::encryption::MOST_RECIPIENTS
+    )]
+    TooManyRecipients {
+        /// How many there are.
+        given: usize,
+    },
+    /// A text is not a secret key. It is not repeated.
+    #[error("not a secret key of age: one begins with AGE-SECRET-KEY-1")]
+    NotAKey,
+    /// age refused to encrypt.
+    #[error("encrypting failed: {reason}")]
+    Encrypt {
+        /// age's words.
+        reason: String,
+    },
+    /// A file is encrypted, and nothing of the kind that could open it is at hand.
+    #[error("{file} is encrypted {}", what_is_missing(*.passphrase))]
+    KeyMissing {
+        /// The file's name.
+        file: String,
+        /// Whether a passphrase is wanted instead of a key.
+        passphrase: bool,
+    },
+    /// A file is encrypted to other keys than those given.
+    #[error("none of the keys given opens {file}")]
+    WrongKey {
+        /// The file's name.
+        file: String,
+    },
+    /// A file is encrypted with another passphrase.
+    #[error("the passphrase does not open {file}")]
+    WrongPassphrase {
+        /// The file's name.
+        file: String,
+    },
     /// Asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -89,6 +136,13 @@ impl Error {
             file: file.into(),
             reason: reason.into(),
         }
+    }
+
+    /// What a read brought: an error of ours that came through [`Read`](io::Read), or else the system's own about `what`.
+    pub fn from_io(what: impl Into<String>, error: io::Error) -> Self {
+        error
+            .downcast::<Self>()
+            .unwrap_or_else(|error| Self::read(what, error))
     }
 
     /// Whether the same attempt may succeed a little later: never, where the bytes themselves are wrong; for reading
@@ -156,9 +210,77 @@ impl Error {
             .hint(
                 "Update Howdah. Without it: `zstd -dc dump.pgdump.zst | pg_restore -d target` restores it by hand.",
             ),
+            Self::NotARecipient { text } => Failure::new(FailureCode::InvalidInput, sentence(&details))
+                .hint(match text {
+                    Some(_) => "A recipient is the public half of a key: `age-keygen` shows it as its public key.",
+                    None => "Give the public key, which begins with age1. Keep the secret key to yourself.",
+                }),
+            Self::NoRecipient => Failure::new(
+                FailureCode::InvalidInput,
+                "There is nobody who could read what is encrypted.",
+            )
+            .hint("Give at least one recipient (age1…), or a passphrase."),
+            Self::TooManyRecipients { .. } => Failure::new(FailureCode::InvalidInput, sentence(&details))
+                .hint("Let several people share a key, or leave some out."),
+            Self::NotAKey => Failure::new(FailureCode::InvalidInput, "This is not a secret key of age.")
+                .hint("A secret key begins with AGE-SECRET-KEY-1; the recovery kit has it."),
+            Self::Encrypt { .. } => {
+                Failure::new(FailureCode::Internal, "Encrypting the backup failed.").details(details)
+            }
+            Self::KeyMissing { passphrase: true, .. } => Failure::new(
+                FailureCode::KeyMissing,
+                "The backup is encrypted with a passphrase, and none was given.",
+            )
+            .hint("Give the passphrase that was chosen for the plan.")
+            .details(details),
+            Self::KeyMissing { passphrase: false, .. } => Failure::new(
+                FailureCode::KeyMissing,
+                "The backup is encrypted, and its key is not at hand.",
+            )
+            .hint("Give the secret key (AGE-SECRET-KEY-1…): the recovery kit has it.")
+            .details(details),
+            Self::WrongKey { .. } => Failure::new(
+                FailureCode::KeyWrong,
+                "The backup is encrypted to other keys than the one given.",
+            )
+            .hint("The manifest names the public keys that it is encrypted to: give the secret key of one of them.")
+            .details(details),
+            Self::WrongPassphrase { .. } => Failure::new(
+                FailureCode::KeyWrong,
+                "The passphrase does not open the backup.",
+            )
+            .hint("Check capitals and the keyboard's layout. It is the passphrase that the plan had when the backup was made.")
+            .details(details),
             Self::Cancelled => Failure::new(FailureCode::Cancelled, "Cancelled."),
         }
     }
+}
+
+fn what_is_missing(passphrase: bool) -> &'static str {
+    if passphrase {
+        "with a passphrase, and none was given"
+    } else {
+        "to a key, and none was given"
+    }
+}
+
+fn not_a_recipient(text: Option<&str>) -> String {
+    match text {
+        Some("") => {
+            "an empty text is not an age recipient: one begins with age1 and has 62 characters".to_owned()
+        }
+        Some(text) => {
+            format!("“{text}” is not an age recipient: one begins with age1 and has 62 characters")
+        }
+        None => "this looks like a secret key, not like a recipient".to_owned(),
+    }
+}
+
+/// An error's text with a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// A failure to write, by what the system says about it.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use howdah_domain::TableName;
+use howdah_domain::{Selection, TableName};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -35,6 +35,10 @@ pub struct Index {
     /// Raw length of the header and the table of contents: the offset of the first data block.
     #[serde(default)]
     pub toc_len: u64,
+    /// What was chosen of the database, where that was not everything. Here in every backup, in the manifest only where
+    /// that may name tables: where the backup is not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
 }
 
 /// One zstd frame of the dump. Offsets and lengths in bytes; *raw* is in pg_dump's archive, *stored* in the `.zst`

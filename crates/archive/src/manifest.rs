@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::encryption::stored_name;
+use crate::index::INDEX_FILE;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
@@ -142,17 +144,26 @@ impl FileEntry {
     }
 }
 
-/// How a backup is encrypted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How a backup is encrypted: to keys, or with a passphrase.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Encryption {
     /// The age recipients whose keys open it.
+    #[serde(default)]
     pub age_recipients: Vec<String>,
+    /// Whether a passphrase opens it instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub age_passphrase: bool,
 }
 
 impl Manifest {
-    /// The bytes of `manifest.json`.
+    /// The bytes of `manifest.json`. That of an encrypted backup names no table: what was chosen is left out, and stands
+    /// in the index only.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("BUG: a manifest is always JSON");
+        let mut public = std::borrow::Cow::Borrowed(self);
+        if self.encryption.is_some() && self.options.selection.is_some() {
+            public.to_mut().options.selection = None;
+        }
+        let mut text = serde_json::to_vec_pretty(&*public).expect("BUG: a manifest is always JSON");
         text.push(b'\n');
         text
     }
@@ -191,8 +202,21 @@ impl Manifest {
 
     /// The dump's entry, encrypted or not.
     pub fn dump_file(&self) -> Option<&FileEntry> {
-        self.file(DUMP_FILE)
-            .or_else(|| self.file(&format!("{DUMP_FILE}.age")))
+        self.stored(DUMP_FILE)
+    }
+
+    /// The index's entry, encrypted or not.
+    pub fn index_file(&self) -> Option<&FileEntry> {
+        self.stored(INDEX_FILE)
+    }
+
+    /// The globals' entry, encrypted or not.
+    pub fn globals_file(&self) -> Option<&FileEntry> {
+        self.stored(GLOBALS_FILE)
+    }
+
+    fn stored(&self, name: &str) -> Option<&FileEntry> {
+        self.file(name).or_else(|| self.file(&stored_name(name, true)))
     }
 
     /// Bytes of all files as stored, the manifest and its checksum left aside.
@@ -204,11 +228,17 @@ impl Manifest {
 }
 
 /// The commands that restore a backup with these files without Howdah, for [`Manifest::restore_by_hand`].
-pub fn restore_by_hand(files: &[FileEntry]) -> String {
+pub fn restore_by_hand(files: &[FileEntry], encryption: Option<&Encryption>) -> String {
+    // With a passphrase there is no key file: age asks for it.
+    let key = if encryption.is_some_and(|encryption| encryption.age_passphrase) {
+        ""
+    } else {
+        "-i key.txt "
+    };
     let open = |base: &str| {
-        let encrypted = format!("{base}.age");
+        let encrypted = stored_name(base, true);
         if files.iter().any(|file| file.name == encrypted) {
-            Some(format!("age -d -i key.txt {encrypted} | zstd -dc"))
+            Some(format!("age -d {key}{encrypted} | zstd -dc"))
         } else {
             files
                 .iter()
@@ -217,6 +247,13 @@ pub fn restore_by_hand(files: &[FileEntry]) -> String {
         }
     };
     let mut text = String::new();
+    if let Some(encryption) = encryption {
+        text.push_str(if encryption.age_passphrase {
+            "# age asks for the passphrase.\n"
+        } else {
+            "# key.txt holds the secret key: the line that begins with AGE-SECRET-KEY-1.\n"
+        });
+    }
     if let Some(globals) = open(GLOBALS_FILE) {
         let _ = writeln!(
             text,
@@ -260,19 +297,39 @@ mod tests {
     #[test]
     fn the_commands_to_restore_by_hand_have_the_real_names_and_can_be_pasted() {
         let file = |name: &str| FileEntry::new(name, 1, [0; 32]);
-        let text = restore_by_hand(&[file(DUMP_FILE), file(GLOBALS_FILE)]);
-        let commands: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let commands = |names: [&str; 2], encryption: Option<&Encryption>| -> Vec<String> {
+            restore_by_hand(&names.map(file), encryption)
+                .lines()
+                .filter(|line| !line.starts_with('#'))
+                .map(str::to_owned)
+                .collect()
+        };
         assert_eq!(
-            commands,
+            commands([DUMP_FILE, GLOBALS_FILE], None),
             [
                 "zstd -dc globals.sql.zst | psql -d postgres",
                 "zstd -dc dump.pgdump.zst | pg_restore -d target"
             ]
         );
-        let encrypted = restore_by_hand(&[file("dump.pgdump.zst.age")]);
-        assert!(
-            encrypted.ends_with("\nage -d -i key.txt dump.pgdump.zst.age | zstd -dc | pg_restore -d target"),
-            "{encrypted}"
+        let names = ["dump.pgdump.zst.age", "globals.sql.zst.age"];
+        let mut encryption = Encryption {
+            age_recipients: vec!["age1…".to_owned()],
+            age_passphrase: false,
+        };
+        assert_eq!(
+            commands(names, Some(&encryption)),
+            [
+                "age -d -i key.txt globals.sql.zst.age | zstd -dc | psql -d postgres",
+                "age -d -i key.txt dump.pgdump.zst.age | zstd -dc | pg_restore -d target"
+            ]
+        );
+        encryption.age_passphrase = true;
+        assert_eq!(
+            commands(names, Some(&encryption)),
+            [
+                "age -d globals.sql.zst.age | zstd -dc | psql -d postgres",
+                "age -d dump.pgdump.zst.age | zstd -dc | pg_restore -d target"
+            ]
         );
     }
 

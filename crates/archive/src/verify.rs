@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind, Read};
 use howdah_domain::{Failure, FailureCode, TableName};
 use sha2::{Digest, Sha256};
 
-use crate::index::INDEX_FILE;
+use crate::encryption::{EXTENSION, Keys, StoredReader};
 use crate::manifest::{
-    CHECKSUM_FILE, DUMP_FILE, FileEntry, MANIFEST_FILE, MAX_MANIFEST, checksum_matches, checksum_text, to_hex,
+    CHECKSUM_FILE, FileEntry, MANIFEST_FILE, MAX_MANIFEST, checksum_matches, checksum_text, to_hex,
 };
 use crate::source::BackupFolder;
 use crate::verify_dump::{self, Checked};
@@ -29,8 +29,11 @@ pub struct Report {
     pub tables: u64,
     /// Rows read and compared.
     pub rows: u64,
-    /// Whether the content was read to its end: not where the backup is encrypted, or a damage stood in the way.
+    /// Whether the content was read to its end: not where it is [`locked`](Self::locked), or a damage stood in the way.
     pub content_checked: bool,
+    /// The backup is encrypted and no key was at hand: every file is as it was written, by its checksum, but what is in
+    /// it was not looked into.
+    pub locked: bool,
 }
 
 /// One damage.
@@ -100,6 +103,13 @@ impl Report {
         self.damages.is_empty()
     }
 
+    /// What was not looked into, in a sentence; none where everything was.
+    pub fn remark(&self) -> Option<&'static str> {
+        self.locked.then_some(
+            "The backup is encrypted and its key is not at hand: every checksum was compared, the content was not looked into.",
+        )
+    }
+
     /// The damages as one failure; none where all is whole.
     pub fn to_failure(&self) -> Option<Failure> {
         let first = self.damages.first()?;
@@ -125,18 +135,36 @@ impl Report {
 /// Checks a backup: the manifest by its own checksum, each file's length and SHA-256, every frame, the seek table, and
 /// the index against the content (rows and fingerprint of every table). Damages are in the report, not errors.
 ///
-/// An encrypted backup is checked by lengths and checksums only. `meter` tells how far it is (`stored_bytes` counts what
-/// has been read of all files); `is_cancelled` is asked before every read.
+/// An encrypted backup is checked by lengths and checksums only: as [`verify_with`] without keys.
 ///
 /// # Errors
-/// [`Error::NotABackup`], [`Error::NewerFormat`], [`Error::Cancelled`], and [`Error::Read`] where a file is there but
-/// cannot be read.
+/// As there.
 pub fn verify(
     folder: &dyn BackupFolder,
     meter: &Meter,
     is_cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Report, Error> {
+    verify_with(&Keys::none(), folder, meter, is_cancelled)
+}
+
+/// Checks a backup as [`verify`] does, with the keys that open it where it is encrypted. Without any, an encrypted one is
+/// checked by lengths and checksums only, and the report says so.
+///
+/// `meter` tells how far it is (`stored_bytes` counts what has been read of all files); `is_cancelled` is asked before
+/// every read.
+///
+/// # Errors
+/// [`Error::NotABackup`], [`Error::NewerFormat`], [`Error::Cancelled`], and [`Error::Read`] where a file is there but
+/// cannot be read; [`Error::WrongKey`], [`Error::WrongPassphrase`] and [`Error::KeyMissing`] where there are keys, and a file
+/// whose checksum is right does not open with them.
+pub fn verify_with(
+    keys: &Keys,
+    folder: &dyn BackupFolder,
+    meter: &Meter,
+    is_cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Report, Error> {
     let mut look = Look {
+        keys,
         folder,
         meter,
         is_cancelled,
@@ -150,6 +178,7 @@ pub fn verify(
 
 /// A verification at work.
 pub(crate) struct Look<'a> {
+    keys: &'a Keys,
     folder: &'a dyn BackupFolder,
     meter: &'a Meter,
     is_cancelled: &'a (dyn Fn() -> bool + Sync),
@@ -234,94 +263,124 @@ impl<'a> Look<'a> {
     }
 
     fn files(&mut self, manifest: &Manifest) -> Result<(), Error> {
-        let plain = manifest.encryption.is_none();
+        let (index_file, dump_file) = (manifest.index_file(), manifest.dump_file());
+        self.report.locked = manifest.encryption.is_some() && self.keys.is_empty();
         let mut index = None;
-        if plain {
-            match manifest.file(INDEX_FILE) {
-                Some(file) => index = self.index(file)?,
-                None => {
-                    let detail = "the manifest names no index";
-                    self.found(Damage::new(MANIFEST_FILE, DamageKind::Content, detail));
-                }
+        match index_file {
+            Some(file) if self.is_open(file) => index = self.index(file)?,
+            Some(_) => {}
+            None => {
+                let detail = "the manifest names no index";
+                self.found(Damage::new(MANIFEST_FILE, DamageKind::Content, detail));
             }
         }
-        if manifest.dump_file().is_none() {
+        if dump_file.is_none() {
             let detail = "the manifest names no dump";
             self.found(Damage::new(MANIFEST_FILE, DamageKind::Content, detail));
         }
         for file in &manifest.files {
-            match file.name.as_str() {
-                INDEX_FILE if plain => {}
-                DUMP_FILE if plain => self.dump(file, manifest, index.as_ref())?,
-                name => {
-                    let compressed = plain && name.ends_with(".zst");
-                    self.other(file, compressed)?;
-                }
+            let open = self.is_open(file);
+            if open && index_file.is_some_and(|index| index.name == file.name) {
+                continue;
+            }
+            if open && dump_file.is_some_and(|dump| dump.name == file.name) {
+                self.dump(file, manifest, index.as_ref())?;
+            } else {
+                self.other(file, open)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether it can be looked into a file: it is not encrypted, or there are keys.
+    fn is_open(&self, file: &FileEntry) -> bool {
+        !(self.report.locked || file.name.ends_with(EXTENSION) && self.keys.is_empty())
+    }
+
+    /// Looks into a file by `read`, and at its checksum. Gives what was read where the checksum is right.
+    ///
+    /// A checksum that differs is told where `read` has told no damage. A key that does not fit is an error only where the
+    /// checksum is right: age cannot tell it from a damaged header.
+    fn look_into<T>(
+        &mut self,
+        file: &FileEntry,
+        read: impl FnOnce(&mut Self, &mut Content<'_, 'a>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let Some(mut passing) = self.open(&file.name)? else {
+            return Ok(None);
+        };
+        let before = self.report.damages.len();
+        let opened = self.keys.reader(&file.name, &mut passing);
+        let outcome = opened.and_then(|reader| {
+            let mut content = Content {
+                name: &file.name,
+                reader,
+                is_cancelled: self.is_cancelled,
+            };
+            read(self, &mut content)
+        });
+        if (self.is_cancelled)() {
+            return Err(Error::Cancelled);
+        }
+        if let Err(error @ (Error::Read { .. } | Error::Cancelled)) = outcome {
+            return Err(error);
+        }
+        let told = self.report.damages.len() > before;
+        let sound = self.close(file, passing, !told)?;
+        match outcome {
+            Ok(read) => Ok(sound.then_some(read)),
+            // Its damage is told already.
+            Err(_) if !sound => Ok(None),
+            Err(Error::Damaged { reason, .. }) => {
+                self.found(Damage::new(&file.name, DamageKind::Unreadable, reason));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The index, where it can be read.
     fn index(&mut self, file: &FileEntry) -> Result<Option<Index>, Error> {
-        let Some(mut passing) = self.open(&file.name)? else {
-            return Ok(None);
-        };
-        let index = Index::read_from(&mut passing);
-        let sound = self.close(file, passing, true)?;
-        match index {
-            Ok(index) if sound => Ok(Some(index)),
-            Err(Error::Damaged { reason, .. }) if sound => {
-                self.found(Damage::new(&file.name, DamageKind::Unreadable, reason));
-                Ok(None)
-            }
-            // Its damage is told already, and it vouches for nothing.
-            _ => Ok(None),
-        }
+        // Where its checksum is wrong, it vouches for nothing.
+        self.look_into(file, |_, content| Index::read_from(content))
     }
 
     fn dump(&mut self, file: &FileEntry, manifest: &Manifest, index: Option<&Index>) -> Result<(), Error> {
-        let Some(mut passing) = self.open(&file.name)? else {
-            return Ok(());
-        };
-        let before = self.report.damages.len();
-        let checked = match index {
-            Some(index) => {
-                verify_dump::with_index(&mut passing, index, self.meter, &mut self.report.damages)?
+        self.look_into(file, |look, content| {
+            let damages = &mut look.report.damages;
+            let checked = match index {
+                Some(index) => verify_dump::with_index(content, index, look.meter, damages)?,
+                None => verify_dump::without_index(content, look.meter, damages)?,
+            };
+            let Checked {
+                tables,
+                rows,
+                raw_bytes,
+                whole,
+            } = checked;
+            (look.report.tables, look.report.rows, look.report.content_checked) = (tables, rows, whole);
+            if whole && (raw_bytes, tables, rows) != (manifest.raw_bytes, manifest.tables, manifest.rows) {
+                let detail = format!(
+                    "it holds {rows} rows of {tables} tables in {raw_bytes} bytes, the manifest says {} of {} in {}",
+                    manifest.rows, manifest.tables, manifest.raw_bytes
+                );
+                look.found(Damage::new(&file.name, DamageKind::Content, detail));
             }
-            None => verify_dump::without_index(&mut passing, self.meter, &mut self.report.damages)?,
-        };
-        let Checked {
-            tables,
-            rows,
-            raw_bytes,
-            whole,
-        } = checked;
-        (self.report.tables, self.report.rows, self.report.content_checked) = (tables, rows, whole);
-        if whole && (raw_bytes, tables, rows) != (manifest.raw_bytes, manifest.tables, manifest.rows) {
-            let detail = format!(
-                "it holds {rows} rows of {tables} tables in {raw_bytes} bytes, the manifest says {} of {} in {}",
-                manifest.rows, manifest.tables, manifest.raw_bytes
-            );
-            self.found(Damage::new(&file.name, DamageKind::Content, detail));
-        }
-        let told = self.report.damages.len() > before;
-        self.close(file, passing, !told)?;
+            Ok(())
+        })?;
         Ok(())
     }
 
-    /// A file that is looked at for its checksum, and whether it decompresses.
-    fn other(&mut self, file: &FileEntry, compressed: bool) -> Result<(), Error> {
-        let Some(mut passing) = self.open(&file.name)? else {
-            return Ok(());
-        };
-        let mut broken = None;
-        if compressed {
-            broken = verify_dump::unpacks(&mut passing)?;
-        }
-        let sound = self.close(file, passing, true)?;
-        if let Some(reason) = broken.filter(|_| sound) {
-            self.found(Damage::new(&file.name, DamageKind::Frame, reason));
+    /// A file that is looked at for its checksum, and whether it decompresses, where it can be looked into.
+    fn other(&mut self, file: &FileEntry, open: bool) -> Result<(), Error> {
+        let plain_name = file.name.strip_suffix(EXTENSION).unwrap_or(&file.name);
+        if open && plain_name.ends_with(".zst") {
+            let broken = self.look_into(file, |_, content| verify_dump::unpacks(content))?;
+            if let Some(reason) = broken.flatten() {
+                self.found(Damage::new(&file.name, DamageKind::Frame, reason));
+            }
+        } else if let Some(passing) = self.open(&file.name)? {
+            self.close(file, passing, true)?;
         }
         Ok(())
     }
@@ -368,12 +427,37 @@ pub(crate) struct Passing<'a> {
 
 impl Passing<'_> {
     /// A reading error, or the cancelling that looks like one.
-    pub(crate) fn error(&self, name: &str, error: io::Error) -> Error {
+    fn error(&self, name: &str, error: io::Error) -> Error {
         if (self.is_cancelled)() {
             Error::Cancelled
         } else {
             Error::read(name, error)
         }
+    }
+}
+
+/// What is in a file, decrypted where it is encrypted.
+pub(crate) struct Content<'n, 'a> {
+    pub(crate) name: &'n str,
+    reader: StoredReader<&'n mut Passing<'a>>,
+    is_cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Content<'_, '_> {
+    /// What an error of reading it means: [`Error::Damaged`] where it does not decrypt, a reading error, or the cancelling that
+    /// looks like one.
+    pub(crate) fn error(&self, error: io::Error) -> Error {
+        if (self.is_cancelled)() {
+            Error::Cancelled
+        } else {
+            Error::from_io(self.name, error)
+        }
+    }
+}
+
+impl Read for Content<'_, '_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
     }
 }
 

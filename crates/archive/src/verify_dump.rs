@@ -8,10 +8,9 @@ use howdah_domain::TableName;
 
 use crate::frames::FrameReader;
 use crate::gather::{Contents, Gatherer};
-use crate::manifest::DUMP_FILE;
 use crate::scanner::Scanner;
 use crate::seekable::seek_table;
-use crate::verify::{Damage, DamageKind, Passing};
+use crate::verify::{Content as File, Damage, DamageKind};
 use crate::{Entry, Error, Index, Meter};
 
 /// What was seen of a dump.
@@ -79,7 +78,7 @@ impl<'a> Content<'a> {
 
 /// A dump whose index is at hand.
 pub(crate) fn with_index(
-    file: &mut Passing<'_>,
+    file: &mut File<'_, '_>,
     index: &Index,
     meter: &Meter,
     damages: &mut Vec<Damage>,
@@ -90,9 +89,16 @@ pub(crate) fn with_index(
     for frame in &index.frames {
         stored.clear();
         let read = file.take(frame.stored_len).read_to_end(&mut stored);
-        read.map_err(|error| file.error(DUMP_FILE, error))?;
-        if (stored.len() as u64) < frame.stored_len {
-            let mut damage = Damage::new(DUMP_FILE, DamageKind::Frame, "it ends before its last frame");
+        let broken = match read.map_err(|error| file.error(error)) {
+            Ok(_) if (stored.len() as u64) < frame.stored_len => {
+                Some("it ends before its last frame".to_owned())
+            }
+            Ok(_) => None,
+            Err(Error::Damaged { reason, .. }) => Some(reason),
+            Err(error) => return Err(error),
+        };
+        if let Some(reason) = broken {
+            let mut damage = Damage::new(file.name, DamageKind::Frame, reason);
             damage.tables = tables_in(index, frame.raw_offset, index.raw_len());
             damages.push(damage);
             return Ok(Checked::default());
@@ -105,29 +111,36 @@ pub(crate) fn with_index(
             }
         };
         if let Some(reason) = reason {
-            let mut damage = Damage::new(DUMP_FILE, DamageKind::Frame, reason);
+            let mut damage = Damage::new(file.name, DamageKind::Frame, reason);
             damage.tables = tables_in(index, frame.raw_offset, frame.raw_end());
             damages.push(damage);
         }
     }
     let expected = seek_table(&index.frames);
     stored.clear();
-    let read = file.take(expected.len() as u64).read_to_end(&mut stored);
-    read.map_err(|error| file.error(DUMP_FILE, error))?;
-    if stored != expected {
-        let detail = "the seek table at its end does not tell of its frames";
-        damages.push(Damage::new(DUMP_FILE, DamageKind::SeekTable, detail));
+    // And one byte more: an encrypted file is known to be whole only at its end.
+    let read = file.take(expected.len() as u64 + 1).read_to_end(&mut stored);
+    match read.map_err(|error| file.error(error)) {
+        Err(Error::Damaged { reason, .. }) => {
+            damages.push(Damage::new(file.name, DamageKind::SeekTable, reason));
+        }
+        Err(error) => return Err(error),
+        Ok(_) if !stored.starts_with(&expected) => {
+            let detail = "the seek table at its end does not tell of its frames";
+            damages.push(Damage::new(file.name, DamageKind::SeekTable, detail));
+        }
+        Ok(_) => {}
     }
     if !content.goes_on {
         return Ok(Checked::default());
     }
     match content.finish() {
         Ok((contents, checked)) => {
-            compare(&contents, index, damages);
+            compare(file.name, &contents, index, damages);
             Ok(checked)
         }
         Err(reason) => {
-            damages.push(Damage::new(DUMP_FILE, DamageKind::Content, reason));
+            damages.push(Damage::new(file.name, DamageKind::Content, reason));
             Ok(Checked::default())
         }
     }
@@ -135,7 +148,7 @@ pub(crate) fn with_index(
 
 /// A dump whose index is missing or damaged: its frames one after another, and whether they hold an archive.
 pub(crate) fn without_index(
-    file: &mut Passing<'_>,
+    file: &mut File<'_, '_>,
     meter: &Meter,
     damages: &mut Vec<Damage>,
 ) -> Result<Checked, Error> {
@@ -153,7 +166,7 @@ pub(crate) fn without_index(
     match reason.and_then(|()| content.finish()) {
         Ok((_, checked)) => Ok(checked),
         Err(reason) => {
-            let mut damage = Damage::new(DUMP_FILE, DamageKind::Frame, reason);
+            let mut damage = Damage::new(file.name, DamageKind::Frame, reason);
             damage.tables = tables;
             damages.push(damage);
             Ok(Checked::default())
@@ -162,12 +175,12 @@ pub(crate) fn without_index(
 }
 
 /// Whether a `.zst` decompresses; if not, why.
-pub(crate) fn unpacks(file: &mut Passing<'_>) -> Result<Option<String>, Error> {
+pub(crate) fn unpacks(file: &mut File<'_, '_>) -> Result<Option<String>, Error> {
     unpack(file, |_| true)
 }
 
 /// Decompresses a `.zst` piece by piece, as long as `take` wants more. What is wrong with it.
-fn unpack(file: &mut Passing<'_>, mut take: impl FnMut(&[u8]) -> bool) -> Result<Option<String>, Error> {
+fn unpack(file: &mut File<'_, '_>, mut take: impl FnMut(&[u8]) -> bool) -> Result<Option<String>, Error> {
     let mut piece = vec![0; 256 << 10];
     let mut source = Noting { file, failed: None };
     let outcome = (|| -> io::Result<()> {
@@ -181,19 +194,22 @@ fn unpack(file: &mut Passing<'_>, mut take: impl FnMut(&[u8]) -> bool) -> Result
         }
     })();
     match (source.failed.take(), outcome) {
-        (Some(error), _) => Err(source.file.error(DUMP_FILE, error)),
+        (Some(error), _) => match source.file.error(error) {
+            Error::Damaged { reason, .. } => Ok(Some(reason)),
+            error => Err(error),
+        },
         (None, Err(error)) => Ok(Some(error.to_string())),
         (None, Ok(())) => Ok(None),
     }
 }
 
-/// Tells the system's errors from zstd's.
-struct Noting<'a, 'b> {
-    file: &'a mut Passing<'b>,
+/// Tells the errors of reading from zstd's.
+struct Noting<'a, 'n, 'f> {
+    file: &'a mut File<'n, 'f>,
     failed: Option<io::Error>,
 }
 
-impl Read for Noting<'_, '_> {
+impl Read for Noting<'_, '_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.file.read(buffer).map_err(|error| {
             let kind = error.kind();
@@ -204,9 +220,9 @@ impl Read for Noting<'_, '_> {
 }
 
 /// The content against the index.
-fn compare(contents: &Contents, index: &Index, damages: &mut Vec<Damage>) {
+fn compare(file: &str, contents: &Contents, index: &Index, damages: &mut Vec<Damage>) {
     let mut differs = |entry: Option<&Entry>, detail: String| {
-        let mut damage = Damage::new(DUMP_FILE, DamageKind::Content, detail);
+        let mut damage = Damage::new(file, DamageKind::Content, detail);
         damage.tables = entry
             .filter(|entry| entry.is_table())
             .map(Entry::table_name)

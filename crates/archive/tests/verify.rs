@@ -228,10 +228,12 @@ fn an_encrypted_backup_is_checked_by_its_checksums() {
     }
     manifest.encryption = Some(howdah_archive::manifest::Encryption {
         age_recipients: vec!["age1…".to_owned()],
+        age_passphrase: false,
     });
     write_manifest(folder.path(), &manifest);
     let report = check(folder.path()).unwrap();
-    assert!(report.is_whole() && !report.content_checked);
+    assert!(report.is_whole() && !report.content_checked && report.locked);
+    assert!(report.remark().unwrap().contains("not looked into"));
     let path = folder.path().join("index.json.zst.age");
     let mut bytes = fs::read(&path).unwrap();
     bytes[3] ^= 1;

@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// The folder in which Howdah keeps servers, plans and runs
     #[arg(long, global = true, value_name = "DIR", env = "HOWDAH_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Open encrypted backups with this age key file, or recovery kit
+    #[arg(long, global = true, value_name = "FILE", env = "HOWDAH_KEY_FILE")]
+    pub(crate) key: Option<PathBuf>,
     /// What to do
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -36,19 +39,20 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Read a backup again: every checksum, every frame, index against content
     Verify {
-        /// The backup's folder, or its id
+        /// The backup's folder or URL, or its id
         backup: String,
     },
     /// Restore a backup into a database, and compare each table with what was dumped
     Restore(Restore),
-    /// List the backups in a folder
+    /// List the backups in a folder or at a destination's URL
     List {
-        /// The folder; without it, the backups that the data directory knows
-        folder: Option<PathBuf>,
+        /// A folder or a destination's URL; without it, the backups that the data directory knows
+        #[arg(value_name = "DIR|URL")]
+        place: Option<String>,
     },
     /// Show a backup's manifest, tables, rows and sizes
     Show {
-        /// The backup's folder, or its id
+        /// The backup's folder or URL, or its id
         backup: String,
     },
     /// List the bundled PostgreSQL programs
@@ -61,6 +65,24 @@ pub(crate) enum Command {
     /// What is backed up, when, to where
     #[command(subcommand)]
     Plan(Plan),
+    /// Where copies of backups live
+    #[command(subcommand)]
+    Destination(Destination),
+    /// The keys of encrypted backups, and the recovery kit
+    #[command(subcommand)]
+    Key(Key),
+    /// All settings as one encrypted file, and back on another machine
+    #[command(subcommand)]
+    Settings(Settings),
+    /// Delete the backups that the plans' rules no longer keep
+    Prune {
+        /// Only this plan's, by its id
+        #[arg(long)]
+        plan: Option<String>,
+        /// Say what would be deleted and why, and delete nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Databases, their newest backups, and what is due next
     Status,
     /// Run the schedule in the foreground, for a machine without a screen
@@ -77,15 +99,37 @@ pub(crate) struct Target {
     /// Read the password from the first line of standard input
     #[arg(long)]
     pub(crate) password_stdin: bool,
+    #[command(flatten)]
+    pub(crate) tunnel: Tunnel,
+}
+
+/// Through which SSH server a database is reached.
+#[derive(Debug, Args)]
+pub(crate) struct Tunnel {
+    /// Go through this SSH server: user@host, user@host:port, ssh://host?key=FILE, or an alias of ~/.ssh/config. A passphrase or
+    /// password comes from HOWDAH_SSH_SECRET
+    #[arg(long, value_name = "USER@HOST")]
+    pub(crate) tunnel: Option<String>,
+    /// Accept the SSH server's key with this fingerprint
+    #[arg(long, value_name = "SHA256:…", requires = "tunnel")]
+    pub(crate) accept_host_key: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Backup {
     #[command(flatten)]
     pub(crate) target: Target,
-    /// The folder that the backup goes into
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: PathBuf,
+    /// Where the backup goes: a folder, or a destination's URL (s3://bucket/prefix?endpoint=…, sftp://user@host/path, webdavs:,
+    /// ftps:, azblob:, gs:, drive:); repeatable, all are written in one pass. What opens them comes from the environment:
+    /// HOWDAH_DESTINATION_SECRET (of several --to: HOWDAH_DESTINATION_SECRET_1, _2, …), or AWS's own
+    #[arg(long, value_name = "DIR|URL", required = true)]
+    pub(crate) to: Vec<String>,
+    /// Encrypt to this age public key; repeatable, the holder of each can read it
+    #[arg(long, value_name = "age1…", conflicts_with = "encrypt_passphrase")]
+    pub(crate) encrypt_to: Vec<String>,
+    /// Encrypt with the passphrase in HOWDAH_BACKUP_PASSPHRASE, which also opens such backups
+    #[arg(long)]
+    pub(crate) encrypt_passphrase: bool,
     /// zstd's level: 1 is fastest, 19 smallest
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=19))]
     pub(crate) level: Option<i32>,
@@ -178,6 +222,8 @@ pub(crate) enum Server {
         /// Read the password from the first line of standard input
         #[arg(long)]
         password_stdin: bool,
+        #[command(flatten)]
+        tunnel: Tunnel,
     },
     /// List the servers
     List,
@@ -190,6 +236,88 @@ pub(crate) enum Server {
     Remove {
         /// The server's name or id
         server: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Destination {
+    /// Add a destination; what opens it (HOWDAH_DESTINATION_SECRET) goes to the system's keyring
+    Add {
+        /// A folder, or a URL: s3://bucket/prefix?endpoint=…&key-id=…, sftp://user@host/path, webdavs:, ftps:, azblob:, gs:
+        #[arg(value_name = "DIR|URL")]
+        place: String,
+        /// What to call it; without it, a name from the place
+        #[arg(long)]
+        name: Option<String>,
+        /// Accept the SSH server's key with this fingerprint
+        #[arg(long, value_name = "SHA256:…")]
+        accept_host_key: Option<String>,
+    },
+    /// List the destinations
+    List,
+    /// Write, read back, list and delete a probe object
+    Test {
+        /// The destination's name or id, a folder or a URL
+        destination: String,
+    },
+    /// List the backups that lie there, also another machine's: they can be restored from here then
+    Attach {
+        /// The destination's name or id
+        destination: String,
+    },
+    /// Forget a destination that no plan writes to; what lies there stays
+    Remove {
+        /// The destination's name or id
+        destination: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Show the public keys; this machine's own is made where there is none yet
+    Show,
+    /// Save the recovery kit: with it and a destination, everything can be restored on any machine
+    Kit {
+        /// The file to write; it must not be there yet
+        file: PathBuf,
+    },
+    /// Read a saved kit back, and say whether it is the right one
+    Test {
+        /// The kit's file
+        file: PathBuf,
+    },
+    /// Bring in the key of a kit or of an age key file
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Settings {
+    /// Write servers, destinations, plans and settings into a file, encrypted to this machine's own key
+    Export {
+        /// The file to write; it must not be there yet
+        file: PathBuf,
+        /// Passwords, tokens and keys too
+        #[arg(long)]
+        with_secrets: bool,
+        /// Encrypt with the passphrase in HOWDAH_EXPORT_PASSPHRASE instead
+        #[arg(long)]
+        passphrase: bool,
+    },
+    /// Take over what an export holds and this machine does not know. Plans come in switched off
+    Import {
+        /// The file; HOWDAH_EXPORT_PASSPHRASE opens one that a passphrase encrypts
+        file: PathBuf,
+    },
+    /// Take over the settings that lie at a destination of encrypted backups; the key comes from `howdah key import KIT`
+    ImportFrom {
+        /// The destination's name or id
+        destination: String,
+        /// Of which machine; without it, the newest
+        #[arg(long)]
+        machine: Option<String>,
     },
 }
 
@@ -245,9 +373,34 @@ pub(crate) struct PlanAdd {
     /// The IANA time zone that the schedule is meant in; without it, the system's
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<String>,
-    /// The folder that backups go into; without it, the one in the settings
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: Option<PathBuf>,
+    /// Encrypt to this machine's own key
+    #[arg(long)]
+    pub(crate) encrypt: bool,
+    /// Encrypt to this age public key; repeatable, the holder of each can read the backups
+    #[arg(long, value_name = "age1…")]
+    pub(crate) encrypt_to: Vec<String>,
+    /// Keep only the last so many backups (and whatever else is to be kept)
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_last: Option<u32>,
+    /// Keep all backups of the last so many days
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) keep_days: Option<u32>,
+    /// Keep one backup per day for so many days
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_daily: Option<u32>,
+    /// Keep one backup per week for so many weeks
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_weekly: Option<u32>,
+    /// Keep one backup per month for so many months
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_monthly: Option<u32>,
+    /// Keep one backup per year for so many years
+    #[arg(long, value_name = "N")]
+    pub(crate) keep_yearly: Option<u32>,
+    /// Where backups go: a destination's name, a folder or a URL; repeatable, all are written in one pass; without it, the folder
+    /// in the settings
+    #[arg(long, value_name = "NAME|DIR|URL")]
+    pub(crate) to: Vec<String>,
     #[command(flatten)]
     pub(crate) what: What,
     /// Leave out roles and other globals

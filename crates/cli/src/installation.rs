@@ -62,6 +62,11 @@ fn place(data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
     dir.canonicalize().map_err(unusable)
 }
 
+/// Howdah's own file of SSH servers' keys that the user has accepted.
+pub(crate) fn known_hosts(data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
+    Ok(place(data_dir)?.join(howdah_engine::KNOWN_HOSTS_FILE))
+}
+
 /// The keyring, unless the user has chosen the file that a passphrase encrypts.
 async fn secrets(data_dir: &Path) -> Result<Arc<dyn SecretStore>, Failure> {
     let Some(passphrase) = PassphraseFile::passphrase_from_environment() else {

@@ -2,11 +2,13 @@
 //! came of it; everything else is the engine's.
 
 mod arguments;
-mod backup_place;
 mod commands;
 mod demo;
+mod host_key;
 mod installation;
 mod output;
+mod place;
+mod private;
 mod progress;
 mod schedule;
 mod table_name;

@@ -103,6 +103,8 @@ fn name(phase: Phase) -> &'static str {
         Phase::Finishing => "Finishing",
         Phase::Verifying => "Verifying",
         Phase::Restoring => "Restoring",
+        Phase::Copying => "Copying",
+        Phase::Deleting => "Deleting",
         Phase::Comparing => "Comparing",
     }
 }

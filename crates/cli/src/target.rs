@@ -1,9 +1,13 @@
 //! Which database is meant and with which password: from `--url`, the PG variables, ~/.pgpass, standard input, a prompt.
 
 use std::io::{BufRead as _, IsTerminal as _};
+use std::path::Path;
 use std::time::Duration;
 
+use howdah_domain::destination::SshTarget;
 use howdah_domain::{Connection, Failure, FailureCode, Secret};
+use howdah_engine::api::ConnectionInput;
+use howdah_postgres::Reach;
 use howdah_postgres::environment::Environment;
 use howdah_postgres::parse::parse_connection;
 use tokio_util::sync::CancellationToken;
@@ -11,22 +15,116 @@ use zeroize::Zeroizing;
 
 use crate::arguments::Target;
 use crate::output::Output;
+use crate::{host_key, installation};
+
+/// Holds the passphrase or the password of an SSH login.
+const SSH_SECRET_VARIABLE: &str = "HOWDAH_SSH_SECRET";
 
 /// How long the connection may take that finds out whether a password is wanted.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A database and how to log in.
-pub(crate) struct Resolved {
-    pub(crate) connection: Connection,
+struct Resolved {
+    connection: Connection,
+    password: Option<Secret>,
+    /// What opens the tunnel, where there is one that needs it.
+    ssh_secret: Option<Secret>,
+}
+
+/// A database within reach: its tunnel, where it has one, is open while this is held.
+pub(crate) struct Reached {
+    reach: Reach,
     pub(crate) password: Option<Secret>,
 }
 
-/// Resolves what the command line says. Warnings are told.
-pub(crate) async fn resolve(
+impl Reached {
+    /// The connection to use.
+    pub(crate) fn connection(&self) -> &Connection {
+        self.reach.connection()
+    }
+
+    /// What came of work on it; a broken tunnel is told as that.
+    pub(crate) async fn judged<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        match outcome {
+            Ok(done) => Ok(done),
+            Err(failure) => Err(self.reach.judge(failure).await),
+        }
+    }
+}
+
+/// Resolves what the command line says, and opens the way there. Warnings are told; a person at a terminal is asked for a
+/// password that is missing, and whether an SSH server's key is the right one.
+pub(crate) async fn reach(
     target: &Target,
+    data_dir: Option<&Path>,
     output: Output,
     cancel: &CancellationToken,
-) -> Result<Resolved, Failure> {
+) -> Result<Reached, Failure> {
+    let resolved = resolve(target, output)?;
+    reach_resolved(resolved, target, data_dir, cancel).await
+}
+
+/// The same as what the engine takes: the way there is tried, and not kept open.
+pub(crate) async fn input(
+    target: &Target,
+    data_dir: Option<&Path>,
+    output: Output,
+    cancel: &CancellationToken,
+) -> Result<ConnectionInput, Failure> {
+    let resolved = resolve(target, output)?;
+    let (connection, ssh_secret) = (resolved.connection.clone(), resolved.ssh_secret.clone());
+    let password = if connection.tunnel.is_some() {
+        reach_resolved(resolved, target, data_dir, cancel).await?.password
+    } else {
+        // Whether it can be reached is told by a test; a server that is away now can be added.
+        with_password(resolved.password, &connection, cancel).await?
+    };
+    Ok(ConnectionInput::Form {
+        connection,
+        password,
+        ssh_secret,
+    })
+}
+
+async fn reach_resolved(
+    resolved: Resolved,
+    target: &Target,
+    data_dir: Option<&Path>,
+    cancel: &CancellationToken,
+) -> Result<Reached, Failure> {
+    // A data directory that cannot be used must not keep a restore from its target.
+    let known_hosts = installation::known_hosts(data_dir).ok();
+    let accepted = target.tunnel.accept_host_key.as_deref();
+    let reach = host_key::with_question(known_hosts.as_deref(), accepted, async || {
+        Reach::open(
+            &resolved.connection,
+            resolved.ssh_secret.as_ref(),
+            known_hosts.as_deref(),
+            cancel,
+        )
+        .await
+        .map_err(|error| error.to_failure())
+    })
+    .await?;
+    let password = with_password(resolved.password, reach.connection(), cancel).await?;
+    Ok(Reached { reach, password })
+}
+
+/// The password that is known, or that a person at the terminal types where one is wanted.
+async fn with_password(
+    known: Option<Secret>,
+    connection: &Connection,
+    cancel: &CancellationToken,
+) -> Result<Option<Secret>, Failure> {
+    if known.is_none() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        ask_if_wanted(connection, cancel).await
+    } else {
+        Ok(known)
+    }
+}
+
+/// What the command line and the environment say. Warnings are told; nobody is asked.
+fn resolve(target: &Target, output: Output) -> Result<Resolved, Failure> {
     let environment = environment(output)?;
     let mut resolved = match &target.url {
         Some(url) => understand(url, &environment, output)?,
@@ -38,8 +136,18 @@ pub(crate) async fn resolve(
     if resolved.password.is_none() {
         resolved.password = password_for(&environment, &resolved.connection, output);
     }
-    if resolved.password.is_none() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-        resolved.password = ask_if_wanted(&resolved.connection, cancel).await?;
+    if let Some(tunnel) = &target.tunnel.tunnel {
+        let (tunnel, secret) = SshTarget::from_text(tunnel)
+            .map_err(|error| Failure::new(FailureCode::InvalidInput, error.to_string()))?;
+        if secret.is_some() {
+            output.warn(&format!(
+                "every user of this machine can see the password in --tunnel while the command runs; {SSH_SECRET_VARIABLE} \
+                 keeps it to yourself."
+            ));
+        }
+        let from_environment = || std::env::var(SSH_SECRET_VARIABLE).ok().map(Secret::new);
+        resolved.ssh_secret = secret.or_else(from_environment);
+        resolved.connection.tunnel = Some(tunnel);
     }
     Ok(resolved)
 }
@@ -78,6 +186,7 @@ fn understand(url: &str, environment: &Environment, output: Output) -> Result<Re
     Ok(Resolved {
         connection: parsed.connection,
         password: parsed.password,
+        ssh_secret: None,
     })
 }
 
@@ -102,8 +211,11 @@ fn from_environment(environment: &Environment) -> Result<Resolved, Failure> {
             role: defaults.role,
             database,
             tls: defaults.tls,
+            tunnel: None,
+            forwarded: None,
         },
         password: None,
+        ssh_secret: None,
     })
 }
 

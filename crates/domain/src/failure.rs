@@ -47,6 +47,14 @@ pub enum FailureCode {
     UnsupportedVersion,
     /// The connection broke in the middle.
     ConnectionLost,
+    /// The SSH tunnel to the server could not be made, or the SSH login was refused.
+    TunnelFailed,
+    /// The SSH tunnel to the server broke.
+    TunnelLost,
+    /// An SSH server shows a key that nobody has accepted yet.
+    HostKeyUnknown,
+    /// An SSH server shows another key than the one that was accepted.
+    HostKeyChanged,
     // Doing the work.
     /// The role lacks a right.
     PermissionDenied,
@@ -79,6 +87,12 @@ pub enum FailureCode {
     DestinationMissing,
     /// The destination cannot be written.
     DestinationReadOnly,
+    /// The destination does not accept the password or key.
+    DestinationDenied,
+    /// The destination cannot be reached, or has no time now.
+    DestinationUnreachable,
+    /// A sign-in in the browser is needed.
+    SignInNeeded,
     /// The destination gave some other error.
     DestinationFailed,
     /// A backup's file is missing, truncated or altered.
@@ -87,6 +101,10 @@ pub enum FailureCode {
     BackupUnreadable,
     /// No such backup.
     BackupNotFound,
+    /// The backup is encrypted, and no key that opens it is at hand.
+    KeyMissing,
+    /// The key or passphrase given does not open the backup.
+    KeyWrong,
     // This machine.
     /// The keyring is locked.
     KeyringLocked,
@@ -122,6 +140,8 @@ impl FailureCode {
                 | Self::TooManyConnections
                 | Self::ServerStarting
                 | Self::ConnectionLost
+                | Self::TunnelLost
+                | Self::DestinationUnreachable
                 | Self::LockTimeout
                 | Self::Stalled
                 | Self::ProgramKilled

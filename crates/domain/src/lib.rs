@@ -1,14 +1,16 @@
 //! Words and decisions of Howdah.
 //!
 //! This crate knows what a server, a plan, a run and a backup *are*, and takes the decisions that need no I/O:
-//! when a plan runs next, which state a run may enter, what a failure is called. It knows no database, no file, no
-//! network and no clock of its own: time and chance are arguments.
+//! when a plan runs next, which backups are kept, which state a run may enter, what a failure is called. It knows no
+//! database, no file, no network and no clock of its own: time and chance are arguments.
 
 pub mod backup;
 pub mod clock;
+pub mod destination;
 pub mod failure;
 pub mod id;
 pub mod plan;
+pub mod retention;
 pub mod run;
 pub mod schedule;
 pub mod secret;
@@ -19,9 +21,11 @@ pub mod units;
 
 pub use backup::BackupId;
 pub use clock::{Clock, SystemClock};
+pub use destination::{Place, PlaceKind};
 pub use failure::{Failure, FailureCode};
 pub use id::{DatabaseId, DestinationId, OccurrenceId, PlanId, RunId, ServerId};
-pub use plan::{Plan, Scope, Selection, TableName};
+pub use plan::{Encryption, Plan, Scope, Selection, TableName};
+pub use retention::RetentionRule;
 pub use run::{Phase, Progress, RunKind, RunState, SkipReason, Trigger, WaitReason};
 pub use schedule::Schedule;
 pub use secret::Secret;

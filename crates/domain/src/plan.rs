@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{DestinationId, PlanId, Schedule, ServerId};
+use crate::{DestinationId, PlanId, RetentionRule, Schedule, ServerId};
 
 /// A schema-qualified table name, unquoted: exactly as in `pg_class.relname` and `pg_namespace.nspname`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -62,6 +62,23 @@ impl Selection {
     }
 }
 
+/// Who can read a plan's backups.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(tag = "with", rename_all = "snake_case")]
+#[ts(export)]
+pub enum Encryption {
+    /// Everybody who gets at the files.
+    #[default]
+    None,
+    /// Whoever holds the secret key of one of these recipients. A machine that holds none of them can back up and not read.
+    Keys {
+        /// The public keys, `age1…`.
+        recipients: Vec<String>,
+    },
+    /// Whoever knows the passphrase, which is in the keyring.
+    Passphrase,
+}
+
 /// What is backed up, when, to where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[ts(export)]
@@ -80,8 +97,12 @@ pub struct Plan {
     pub schedule: Schedule,
     /// The IANA time zone in which the schedule is meant, such as `Europe/Berlin`.
     pub time_zone: String,
-    /// Where to. One for now.
+    /// Where to, all in one pass.
     pub destinations: Vec<DestinationId>,
+    /// Who can read the backups.
+    pub encryption: Encryption,
+    /// For how long backups are kept.
+    pub retention: RetentionRule,
     /// zstd's compression level.
     pub level: i32,
     /// Whether the schedule starts it.

@@ -14,6 +14,10 @@ pub enum RunKind {
     Restore,
     /// Read a backup again and check every byte.
     Verify,
+    /// Make a missing copy of a backup from another one.
+    Copy,
+    /// Delete copies: those that a rule drops, and those that somebody wants gone.
+    Prune,
 }
 
 /// Who asked for a run.
@@ -55,6 +59,8 @@ pub enum SkipReason {
     DatabaseVanished,
     /// The plan was removed or disabled before the run began.
     PlanDisabled,
+    /// Another machine with the same plan and destination makes this backup.
+    OtherMachine,
 }
 
 /// What a running run is doing.
@@ -74,6 +80,10 @@ pub enum Phase {
     Restoring,
     /// Fingerprints are recomputed on a server.
     Comparing,
+    /// A backup's files go from one destination to another.
+    Copying,
+    /// Copies are deleted.
+    Deleting,
 }
 
 /// The state of a run. `queued → waiting(reason) → running(phase) → succeeded | failed | cancelled | interrupted | skipped(reason)`.
@@ -126,6 +136,13 @@ impl RunState {
             (
                 Self::Queued | Self::Waiting { .. },
                 Self::Waiting { .. } | Self::Running { .. } | Self::Skipped { .. },
+            ) => true,
+            // That another machine is at it shows at the destination, when the work has begun.
+            (
+                Self::Running { .. },
+                Self::Skipped {
+                    reason: SkipReason::OtherMachine,
+                },
             ) => true,
             // A transient failure sends a running run back to wait for its next attempt.
             (

@@ -1,5 +1,6 @@
 //! A server: where a PostgreSQL answers and how it is reached. Passwords are not part of it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::ServerId;
+use crate::destination::SshTarget;
 
 /// What a database is used for. Production is marked wherever something can change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, TS)]
@@ -89,13 +91,22 @@ pub struct Connection {
     /// TLS settings.
     #[serde(default)]
     pub tls: Tls,
+    /// The SSH server to go through, which then resolves and reaches the host; none is straight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub tunnel: Option<SshTarget>,
+    /// Where the tunnel's near end listens while it is open. It is never stored; a connection with a tunnel and without this
+    /// cannot be used.
+    #[serde(skip)]
+    #[ts(skip)]
+    pub forwarded: Option<SocketAddr>,
 }
 
 impl Connection {
     /// PostgreSQL's registered port.
     pub const DEFAULT_PORT: u16 = 5432;
 
-    /// Whether the host is a directory with a Unix socket.
+    /// Whether the host is a directory with a Unix socket, of this machine or of the tunnel's far side.
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
@@ -178,6 +189,8 @@ mod tests {
             role: "u".to_owned(),
             database: "d".to_owned(),
             tls: Tls::default(),
+            tunnel: None,
+            forwarded: None,
         };
         assert_eq!(connection.server_name(), expected);
     }

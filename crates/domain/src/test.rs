@@ -60,6 +60,8 @@ impl TestStep {
 #[serde(rename_all = "snake_case")]
 #[ts(export)]
 pub enum TestStepId {
+    /// The SSH tunnel is open. A line of connections that go through one.
+    Tunnel,
     /// The host answers.
     Reach,
     /// TLS.
@@ -80,7 +82,8 @@ pub enum TestStepId {
 
 impl TestStepId {
     /// All lines, in the order in which they are shown and worked through.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Tunnel,
         Self::Reach,
         Self::Tls,
         Self::Login,

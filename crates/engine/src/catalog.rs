@@ -1,108 +1,103 @@
-//! Backups as they lie in a folder, without any configuration: found, opened, read.
+//! Backups as they lie at a destination, without any configuration: found and listed.
 //!
-//! Only what is on the destination counts here; what this machine remembers of backups is in the store.
+//! Only what is on the destination counts here; what this machine remembers of backups is in the store, and how one backup is
+//! opened and read is in [`crate::stored`].
 
-use std::path::{Path, PathBuf};
-
-use howdah_archive::index::INDEX_FILE;
-use howdah_archive::manifest::{CHECKSUM_FILE, MANIFEST_FILE, checksum_matches};
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+use howdah_archive::manifest::MANIFEST_FILE;
 use howdah_archive::{Index, Manifest};
-use howdah_domain::{Failure, FailureCode};
-use howdah_storage::{Destination, Folder, ObjectPath};
-use serde::Serialize;
+use howdah_domain::{Failure, Place};
+use howdah_storage::{Destination, ObjectPath};
+use std::collections::HashMap;
+use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::TableView;
 use crate::engine::OrFailure;
+use crate::stored::StoredBackup;
+
+/// Manifests that are read at once.
+const AT_ONCE: usize = 32;
 
 /// A backup that was found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct FoundBackup {
-    /// Its folder.
-    pub path: PathBuf,
+    /// Where it is.
+    pub stored: StoredBackup,
     /// What its manifest says; none where it cannot be read.
     pub manifest: Option<Manifest>,
     /// Why the manifest cannot be read.
     pub failure: Option<Failure>,
+    /// Bytes of all its files.
+    pub stored_bytes: u64,
 }
 
-/// Lists the backups below `folder`, oldest first. A folder without a manifest is not a backup; one whose manifest
-/// cannot be read is listed with the reason.
-pub async fn list(folder: &Path, cancel: &CancellationToken) -> Result<Vec<FoundBackup>, Failure> {
-    let destination = Folder::new(folder);
-    let entries = destination.list(None, cancel).await.or_failure()?;
-    let mut found = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.path.name() == MANIFEST_FILE) {
-        let file = destination.file(&entry.path);
-        let Some(path) = file.parent() else { continue };
-        found.push(match open(path).await {
-            Ok(manifest) => FoundBackup {
-                path: path.to_owned(),
-                manifest: Some(manifest),
-                failure: None,
-            },
-            Err(failure) => FoundBackup {
-                path: path.to_owned(),
-                manifest: None,
-                failure: Some(failure),
-            },
-        });
+/// Lists the backups at a destination, oldest first. A folder without a manifest is not a backup; one whose manifest cannot be
+/// read is listed with the reason.
+///
+/// # Errors
+/// Where the destination cannot be listed; cancelled.
+pub async fn list(
+    destination: &Arc<dyn Destination>,
+    place: &Place,
+    cancel: &CancellationToken,
+) -> Result<Vec<FoundBackup>, Failure> {
+    list_below(destination, place, None, cancel).await
+}
+
+/// As [`list`], of what lies below a folder only.
+pub(crate) async fn list_below(
+    destination: &Arc<dyn Destination>,
+    place: &Place,
+    folder: Option<&ObjectPath>,
+    cancel: &CancellationToken,
+) -> Result<Vec<FoundBackup>, Failure> {
+    let entries = destination.list(folder, cancel).await.or_failure()?;
+    let mut bytes: HashMap<ObjectPath, u64> = HashMap::new();
+    for entry in &entries {
+        if let Some(folder) = entry.path.parent() {
+            *bytes.entry(folder).or_default() += entry.len;
+        }
     }
-    found.sort_by(|a, b| started(a).cmp(&started(b)).then_with(|| a.path.cmp(&b.path)));
+    let folders = entries
+        .iter()
+        .filter(|entry| entry.path.name() == MANIFEST_FILE)
+        .filter_map(|entry| entry.path.parent());
+    let mut looks: Vec<BoxFuture<'static, FoundBackup>> = Vec::new();
+    for folder in folders {
+        let stored_bytes = bytes.get(&folder).copied().unwrap_or(0);
+        let stored = StoredBackup::new(Arc::clone(destination), place, folder);
+        looks.push(Box::pin(look(stored, stored_bytes, cancel.clone())));
+    }
+    let mut found: Vec<FoundBackup> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+    if cancel.is_cancelled() {
+        return Err(howdah_storage::Error::Cancelled.to_failure());
+    }
+    found.sort_by(|a, b| {
+        started(a)
+            .cmp(&started(b))
+            .then_with(|| a.stored.folder().cmp(b.stored.folder()))
+    });
     Ok(found)
+}
+
+/// Reads one backup's manifest.
+async fn look(stored: StoredBackup, stored_bytes: u64, cancel: CancellationToken) -> FoundBackup {
+    let (manifest, failure) = match stored.manifest(&cancel).await {
+        Ok(manifest) => (Some(manifest), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    FoundBackup {
+        stored,
+        manifest,
+        failure,
+        stored_bytes,
+    }
 }
 
 fn started(found: &FoundBackup) -> Option<jiff::Timestamp> {
     found.manifest.as_ref().map(|manifest| manifest.started_at)
-}
-
-/// Opens the backup in `folder`: reads its manifest and checks it against its checksum.
-pub async fn open(folder: &Path) -> Result<Manifest, Failure> {
-    let bytes = match read(folder, MANIFEST_FILE).await {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(match tokio::fs::try_exists(folder).await {
-                Ok(true) => howdah_archive::Error::NotABackup.to_failure(),
-                _ => Failure::new(
-                    FailureCode::BackupNotFound,
-                    format!("There is no backup at {}.", folder.display()),
-                )
-                .hint("`howdah list FOLDER` shows the backups in a folder."),
-            });
-        }
-        Err(error) => return Err(unreadable(folder, MANIFEST_FILE, &error)),
-    };
-    let manifest = Manifest::from_bytes(&bytes).or_failure()?;
-    let checksum = match read(folder, CHECKSUM_FILE).await {
-        Ok(checksum) => checksum,
-        Err(error) => return Err(unreadable(folder, CHECKSUM_FILE, &error)),
-    };
-    if checksum_matches(&checksum, &bytes) {
-        Ok(manifest)
-    } else {
-        Err(Failure::new(
-            FailureCode::BackupDamaged,
-            format!(
-                "manifest.json in {} is not as it was written: its checksum differs.",
-                folder.display()
-            ),
-        )
-        .hint("Use another copy of this backup, or an older backup."))
-    }
-}
-
-/// Reads the index of the backup in `folder`.
-pub async fn index(folder: &Path) -> Result<Index, Failure> {
-    let bytes = read(folder, INDEX_FILE)
-        .await
-        .map_err(|error| unreadable(folder, INDEX_FILE, &error))?;
-    // Unpacking a large index is work for a thread that may block.
-    tokio::task::spawn_blocking(move || Index::from_bytes(&bytes))
-        .await
-        .map_err(|error| {
-            Failure::new(FailureCode::Internal, "Reading the index failed.").details(error.to_string())
-        })?
-        .or_failure()
 }
 
 /// The tables of an index, in the order of their names.
@@ -123,20 +118,11 @@ pub fn tables(index: &Index) -> Vec<TableView> {
 
 /// Where a backup lies in its destination: `<server>/<database>/<id>`, the first two as slugs.
 pub fn folder_of(server: &str, database: &str, id: &howdah_domain::BackupId) -> Result<ObjectPath, Failure> {
+    ObjectPath::new(format!("{}/{id}", folder_of_database(server, database))).or_failure()
+}
+
+/// Where a database's backups lie in their destinations.
+pub(crate) fn folder_of_database(server: &str, database: &str) -> String {
     use howdah_domain::slug::slug;
-    ObjectPath::new(format!("{}/{}/{id}", slug(server), slug(database))).or_failure()
-}
-
-async fn read(folder: &Path, name: &str) -> std::io::Result<Vec<u8>> {
-    tokio::fs::read(folder.join(name)).await
-}
-
-fn unreadable(folder: &Path, name: &str, error: &std::io::Error) -> Failure {
-    let message = match error.kind() {
-        std::io::ErrorKind::NotFound => format!("{name} is missing in {}.", folder.display()),
-        _ => format!("{name} in {} cannot be read.", folder.display()),
-    };
-    Failure::new(FailureCode::BackupDamaged, message)
-        .hint("Use another copy of this backup, or an older backup.")
-        .details(error.to_string())
+    format!("{}/{}", slug(server), slug(database))
 }

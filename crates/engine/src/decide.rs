@@ -22,6 +22,18 @@ pub fn next_attempt(failure: &Failure, attempt: u32, now: Timestamp) -> Option<T
     now.checked_add(SignedDuration::from_mins(*minutes)).ok()
 }
 
+/// Minutes after which a copy that could not be made or deleted is tried again; the last for ever: a destination may be away
+/// for a week.
+const COPY_RETRY_MINUTES: [i64; 5] = [5, 15, 60, 180, 360];
+
+/// When making or deleting a copy that failed for the `attempts`th time (from 1) is tried again.
+pub fn next_copy_attempt(attempts: u32, now: Timestamp) -> Timestamp {
+    let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    let minutes = COPY_RETRY_MINUTES[index.min(COPY_RETRY_MINUTES.len() - 1)];
+    now.checked_add(SignedDuration::from_mins(minutes))
+        .unwrap_or(Timestamp::MAX)
+}
+
 /// Whether a database is overdue: no good backup within the plan's period and a half, counted from the last good one
 /// or, where there is none yet, from when the plan was made.
 pub fn is_overdue(since: Timestamp, period: SignedDuration, now: Timestamp) -> bool {

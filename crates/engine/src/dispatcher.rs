@@ -6,10 +6,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use howdah_domain::{Failure, Phase, RunId, RunState, WaitReason};
+use howdah_domain::{Encryption, Failure, Phase, RunId, RunState, WaitReason};
 use howdah_store::KeyringState;
 use howdah_store::tables::runs::{self, Outcome, Run, Start};
-use howdah_store::tables::{databases, servers};
+use howdah_store::tables::{databases, destinations, plans, servers};
 use jiff::Timestamp;
 
 use crate::engine::{Engine, OrFailure};
@@ -117,7 +117,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether a run needs a password that cannot be had now.
+    /// Whether a run needs a secret that cannot be had now: the server's, or those of all of its plan's destinations. Where one
+    /// destination can be reached without, the backup goes there now, and to the others later.
     async fn keyring_is_in_the_way(&self, run: &Run) -> Result<bool, Failure> {
         let Some(database_id) = run
             .database_id
@@ -126,18 +127,34 @@ impl Engine {
         else {
             return Ok(false);
         };
-        let needs_password = self
+        let plan_id = run.plan_id.clone();
+        let needs_secret = self
             .0
             .store
             .read(move |c| {
                 let Some(database) = databases::get(c, &database_id)? else {
                     return Ok(false);
                 };
-                Ok(servers::get(c, &database.server_id)?.is_some_and(|row| row.secret_reference.is_some()))
+                let of_server = servers::get(c, &database.server_id)?.is_some_and(|row| {
+                    row.secret_reference.is_some() || row.tunnel_secret_reference.is_some()
+                });
+                let plan = match plan_id {
+                    Some(id) => plans::get(c, &id)?,
+                    None => None,
+                };
+                let Some(plan) = plan else {
+                    return Ok(of_server);
+                };
+                let mut of_destinations = !plan.destinations.is_empty();
+                for id in &plan.destinations {
+                    of_destinations &=
+                        destinations::get(c, id)?.is_some_and(|row| row.secret_reference.is_some());
+                }
+                Ok(of_server || of_destinations || plan.encryption == Encryption::Passphrase)
             })
             .await
             .or_failure()?;
-        Ok(needs_password && self.0.secrets.state().await != KeyringState::Open)
+        Ok(needs_secret && self.0.secrets.state().await != KeyringState::Open)
     }
 
     async fn wait_for_keyring(&self, run: &Run) -> Result<(), Failure> {

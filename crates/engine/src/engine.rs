@@ -4,12 +4,12 @@
 //! schedule; others are guests, who can look, change settings and run work of their own. Every task belongs to the
 //! engine's tracker: shutdown cancels them all, waits with a deadline, and children die with their handles.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use howdah_domain::{Clock, Failure, FailureCode, RunId};
+use howdah_domain::{Clock, DatabaseId, DestinationId, Failure, FailureCode, RunId};
 use howdah_notify::Channel;
 use howdah_postgres::programs::Programs;
 use howdah_store::{ScheduleGuard, SecretStore, Store};
@@ -18,8 +18,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::Event;
+use crate::drive::SignIns;
 use crate::events::Events;
+use crate::export::ReadExports;
 use crate::recovery;
+
+/// The file in the data directory that holds the keys of SSH servers that the user has accepted.
+pub const KNOWN_HOSTS_FILE: &str = "known_hosts";
 
 /// Whether this process runs the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +70,16 @@ pub(crate) struct Shared {
     pub(crate) runs_changed: Notify,
     /// A plan or the pause changed, so the next due time may have.
     pub(crate) schedule_changed: Notify,
+    /// A copy may have become due to be made or deleted.
+    pub(crate) copies_changed: Notify,
+    /// Something of what is seen to from time to time may be due.
+    pub(crate) upkeep_changed: Notify,
+    /// Sign-ins to Google Drive that have begun.
+    pub(crate) sign_ins: Mutex<SignIns>,
+    /// Databases whose backups another machine makes, and that are looked for at a destination.
+    pub(crate) learning: Mutex<HashSet<(DestinationId, DatabaseId)>>,
+    /// Exports of settings that were read.
+    pub(crate) read_exports: Mutex<ReadExports>,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
     schedule: Mutex<Option<ScheduleGuard>>,
@@ -103,6 +118,11 @@ impl Engine {
             tasks: TaskTracker::new(),
             runs_changed: Notify::new(),
             schedule_changed: Notify::new(),
+            copies_changed: Notify::new(),
+            upkeep_changed: Notify::new(),
+            sign_ins: Mutex::default(),
+            learning: Mutex::default(),
+            read_exports: Mutex::default(),
             active: Mutex::default(),
             tests: Mutex::default(),
             schedule: Mutex::new(schedule),
@@ -114,6 +134,8 @@ impl Engine {
         engine.spawn(crate::dispatcher::run(engine.clone()));
         if owns {
             engine.spawn(crate::scheduler::run(engine.clone()));
+            engine.spawn(crate::runs::copies::see_to_what_is_owed(engine.clone()));
+            engine.spawn(crate::upkeep::run(engine.clone()));
         }
         Ok(engine)
     }
@@ -137,6 +159,11 @@ impl Engine {
     /// Whether this process runs the schedule.
     pub fn owns_schedule(&self) -> bool {
         lock(&self.0.schedule).is_some()
+    }
+
+    /// Howdah's own file of SSH servers' keys that the user has accepted; it need not exist.
+    pub(crate) fn known_hosts(&self) -> PathBuf {
+        self.data_dir().join(KNOWN_HOSTS_FILE)
     }
 
     /// The data directory.

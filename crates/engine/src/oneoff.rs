@@ -1,25 +1,26 @@
 //! Work on files and URLs without configuration, as the command line does it: recorded as runs, with the same ledger,
 //! watchdog and checks as a plan's.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use howdah_archive::encryption::Recipients;
 use howdah_archive::{EncodeOptions, Index, Manifest, Report};
-use howdah_domain::{Connection, Failure, FailureCode, Phase, RunKind, RunState, Secret, Selection, Trigger};
+use howdah_domain::{
+    Connection, Failure, FailureCode, Phase, Place, RunKind, RunState, Secret, Selection, Trigger,
+};
 use howdah_postgres::restore::Restored;
-use howdah_storage::Folder;
 use howdah_store::tables::ledger;
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::LogLevel;
-use crate::backup::{BackupRequest, back_up};
+use crate::backup::{BackupRequest, Target, back_up};
 use crate::engine::{Active, Engine, OrFailure};
 use crate::restore::{RestoreRequest, restore};
 use crate::runs::backup::StoreLedger;
 use crate::runs::{Recording, Subject};
-use crate::settings::absolute;
+use crate::stored::StoredBackup;
 use crate::work::Reporter;
 
 /// A backup to be made from a URL into a folder.
@@ -33,17 +34,30 @@ pub struct OneOffBackup {
     pub selection: Selection,
     /// Whether roles and other globals are saved too.
     pub globals: bool,
-    /// Into which folder; made where it is missing.
-    pub folder: PathBuf,
+    /// To where, all in one pass; a folder is made where it is missing.
+    pub to: Vec<OneOffPlace>,
     /// How to encode.
     pub encode: EncodeOptions,
+    /// Who can read it; none is everybody who gets at the files.
+    pub recipients: Option<Recipients>,
+}
+
+/// Where a backup goes.
+#[derive(Debug, Clone)]
+pub struct OneOffPlace {
+    /// The place.
+    pub place: Place,
+    /// What opens it, where it needs something that is not in the environment.
+    pub secret: Option<Secret>,
 }
 
 /// A backup that was made.
 #[derive(Debug, Clone)]
 pub struct OneOffBackedUp {
-    /// Its folder, absolute.
-    pub path: PathBuf,
+    /// Where it lies: the first place that has it.
+    pub stored: StoredBackup,
+    /// Every place, in their order: where it lies there, or why it does not.
+    pub copies: Vec<Result<String, Failure>>,
     /// What it is.
     pub manifest: Manifest,
     /// What is in it.
@@ -63,9 +77,41 @@ impl Engine {
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<OneOffBackedUp, Failure> {
-        let root = absolute_here(&wanted.folder)?;
-        let destination = Folder::new(&root);
-        destination.prepare(cancel).await.or_failure()?;
+        if let Some(twice) = twice(&wanted.to) {
+            return Err(Failure::new(
+                FailureCode::InvalidInput,
+                format!("{twice} is named twice: one copy of a backup lies at one place."),
+            ));
+        }
+        let (mut targets, mut places, mut away) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, to) in wanted.to.iter().enumerate() {
+            let prepared = async {
+                let destination = self.open_place(&to.place, to.secret.as_ref())?;
+                destination.prepare(cancel).await.or_failure()?;
+                Ok::<_, Failure>(destination)
+            };
+            match prepared.await {
+                Ok(destination) => {
+                    places.push(to.place.clone());
+                    targets.push(Target {
+                        name: destination.name(),
+                        destination,
+                    });
+                }
+                // One that is away keeps the others from nothing.
+                Err(failure) if !failure.is_cancelled() => away.push((number, failure)),
+                Err(failure) => return Err(failure),
+            }
+        }
+        if targets.is_empty() {
+            let first = away.into_iter().next().map(|(_, failure)| failure);
+            return Err(first.unwrap_or_else(|| {
+                Failure::new(FailureCode::InvalidInput, "It is not said where the backup goes.")
+            }));
+        }
+        for (_, failure) in &away {
+            reporter.warn(&failure.message);
+        }
         let settings = self.settings().await;
         let request = BackupRequest {
             server_name: wanted.connection.server_name(),
@@ -74,14 +120,15 @@ impl Engine {
             selection: wanted.selection.clone(),
             globals: wanted.globals,
             encode: wanted.encode,
+            recipients: wanted.recipients.clone(),
             patience: Duration::from_secs(u64::from(settings.stall_minutes) * 60),
             lock_wait: Duration::from_secs(u64::from(settings.lock_wait_seconds)),
             expected_raw_bytes: None,
-            destination: Arc::new(destination),
+            targets: targets.clone(),
         };
         let subject = one_off(RunKind::Backup, &wanted.connection.database, &request.server_name);
         self.as_run(subject, reporter, cancel, async |run, reporter, cancel| {
-            let ledger = StoreLedger::new(self, Some(run.id.clone()), &root);
+            let ledger = StoreLedger::new(self, Some(run.id.clone()), places.clone());
             let finished = back_up(
                 &request,
                 &self.0.programs,
@@ -91,15 +138,36 @@ impl Engine {
                 &cancel,
             )
             .await?;
-            if let Some(number) = ledger.number() {
-                self.0
-                    .store
-                    .write(move |tx| ledger::remove(tx, number))
-                    .await
-                    .or_failure()?;
+            let entries = ledger.open_entries();
+            self.0
+                .store
+                .write(move |tx| {
+                    entries
+                        .into_iter()
+                        .try_for_each(|number| ledger::remove(tx, number))
+                })
+                .await
+                .or_failure()?;
+            let mut stored = None;
+            let mut copies = Vec::new();
+            for ((place, target), outcome) in places.iter().zip(targets).zip(finished.copies) {
+                let lies = StoredBackup::new(target.destination, place, finished.folder.clone());
+                copies.push(outcome.map(|_| lies.name()));
+                if stored.is_none() && copies.last().is_some_and(Result::is_ok) {
+                    stored = Some(lies);
+                }
+            }
+            for (number, failure) in away {
+                copies.insert(number.min(copies.len()), Err(failure));
             }
             Ok(OneOffBackedUp {
-                path: root.join(finished.folder.as_str()),
+                stored: stored.ok_or_else(|| {
+                    Failure::new(
+                        FailureCode::Internal,
+                        "The backup lies nowhere, and nobody said why.",
+                    )
+                })?,
+                copies,
                 manifest: finished.manifest,
                 index: finished.index,
                 stored_bytes: finished.stored_bytes,
@@ -108,7 +176,7 @@ impl Engine {
         .await
     }
 
-    /// Restores a backup's folder into a URL.
+    /// Restores a backup into a URL.
     ///
     /// # Errors
     /// As [`restore`].
@@ -129,26 +197,21 @@ impl Engine {
         .await
     }
 
-    /// Verifies a backup's folder.
+    /// Verifies a backup.
     ///
     /// # Errors
     /// As [`crate::verify::verify`]; damages are in the report, and make the run a failed one.
     pub async fn verify_once(
         &self,
-        folder: &Path,
+        backup: &StoredBackup,
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<Report, Failure> {
-        let name = folder
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let subject = one_off(RunKind::Verify, &name, "");
+        let subject = one_off(RunKind::Verify, backup.folder().name(), "");
         let mut report = None;
         let whole = self
             .as_run(subject, reporter, cancel, async |_, reporter, cancel| {
-                let found = crate::verify::verify(folder, &reporter, &cancel).await?;
+                let found = crate::verify::verify(backup, &reporter, &cancel).await?;
                 let failure = found.to_failure();
                 report = Some(found);
                 failure.map_or(Ok(()), Err)
@@ -238,6 +301,22 @@ impl Engine {
     }
 }
 
+/// A place that is named more than once, in whatever words.
+fn twice(to: &[OneOffPlace]) -> Option<String> {
+    let real = |place: &Place| match place.as_folder() {
+        Some(folder) => Place::folder(folder.canonicalize().unwrap_or_else(|_| folder.to_owned())),
+        None => place.clone(),
+    };
+    let places: Vec<Place> = to.iter().map(|to| real(&to.place)).collect();
+    places.iter().enumerate().find_map(|(number, place)| {
+        let before = &places[..number];
+        before
+            .iter()
+            .any(|other| other.same_storage(place))
+            .then(|| place.to_string())
+    })
+}
+
 fn one_off(kind: RunKind, database: &str, server: &str) -> Subject {
     Subject {
         kind,
@@ -248,22 +327,6 @@ fn one_off(kind: RunKind, database: &str, server: &str) -> Subject {
         database_name: database.to_owned(),
         server_name: server.to_owned(),
         backup_id: None,
-    }
-}
-
-/// An absolute path; one that is relative is meant from the present directory.
-fn absolute_here(folder: &Path) -> Result<PathBuf, Failure> {
-    let from_here = std::path::absolute(folder).map_err(|error| {
-        Failure::new(
-            FailureCode::InvalidInput,
-            format!("{} is not a folder.", folder.display()),
-        )
-        .details(error.to_string())
-    });
-    if folder.starts_with("~") {
-        absolute(folder)
-    } else {
-        absolute(&from_here?)
     }
 }
 

@@ -1,20 +1,22 @@
 //! Answers for the pages of the window, each from one moment of the store.
 
-use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Plan, RunId, RunState, WaitReason};
+use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, RunState};
+use howdah_store::tables::backups::CopyState;
 use howdah_store::tables::overview::{self, Standing};
-use howdah_store::tables::{backups, destinations, plans, run_logs, runs, servers};
+use howdah_store::tables::{backups, destinations, identities, plans, run_logs, runs, servers, troubles};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, KeyringState,
-    Need, NeedKind, Overview, ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
+    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, Need, Overview,
+    ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
 };
 use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
 use crate::plans::{PREVIEW, covers, system_zone};
 use crate::settings::with_tilde;
-use crate::{catalog, scheduler, views};
+use crate::stored::StoredBackup;
+use crate::{catalog, needs, scheduler, views};
 
 /// Lines of a log that a page shows.
 const LOG_LINES: u32 = 2_000;
@@ -22,7 +24,8 @@ const LOG_LINES: u32 = 2_000;
 impl Engine {
     /// The first page.
     pub async fn overview(&self) -> Result<Overview, Failure> {
-        let (standings, plans, recent, totals) = self
+        let now = self.0.clock.now();
+        let (standings, plans, recent, totals, (destinations, identities, troubled)) = self
             .0
             .store
             .read(|c| {
@@ -31,11 +34,15 @@ impl Engine {
                     plans::list(c)?,
                     runs::ended(c, 10)?,
                     backups::totals(c)?,
+                    (
+                        destinations::list(c)?,
+                        identities::list(c)?,
+                        troubles::list(c, needs::ATTEMPTS)?,
+                    ),
                 ))
             })
             .await
             .or_failure()?;
-        let now = self.0.clock.now();
         let databases: Vec<DatabaseSummary> = standings
             .iter()
             .map(|standing| summary(standing, &plans, now))
@@ -45,14 +52,17 @@ impl Engine {
             .flat_map(|standing| &standing.active_runs)
             .map(views::run)
             .collect();
-        let mut needs: Vec<Need> = databases
+        let mut all: Vec<Need> = databases
             .iter()
-            .filter_map(|database| need(database, now))
+            .filter_map(|database| needs::of_database(database, now))
             .collect();
-        needs.extend(self.keyring_need(&active_runs).await);
-        needs.sort_by_key(|need| need.kind);
+        all.extend(self.keyring_need(&active_runs).await);
+        all.extend(destinations.iter().filter_map(needs::of_destination));
+        all.extend(troubled.into_iter().map(needs::of_copies));
+        all.extend(needs::of_kit(&identities, &plans));
+        all.sort_by_key(|need| need.kind);
         Ok(Overview {
-            needs,
+            needs: all,
             databases,
             active_runs,
             recent_runs: recent.iter().map(views::run).collect(),
@@ -62,30 +72,6 @@ impl Engine {
                 destinations: u32::try_from(totals.destinations).unwrap_or(u32::MAX),
             },
             scheduler: self.scheduler().await?,
-        })
-    }
-
-    /// The keyring needs somebody while a run waits for it.
-    async fn keyring_need(&self, active: &[RunView]) -> Option<Need> {
-        let waits = |run: &&RunView| {
-            run.state
-                == RunState::Waiting {
-                    reason: WaitReason::Keyring,
-                }
-        };
-        let run = active.iter().find(waits)?;
-        let failure = match self.keyring().await {
-            KeyringState::Open => return None,
-            KeyringState::Locked => howdah_store::Error::KeyringLocked.to_failure(),
-            KeyringState::Absent => howdah_store::Error::KeyringAbsent(String::new()).to_failure(),
-        };
-        Some(Need {
-            kind: NeedKind::Keyring,
-            database_id: run.database_id.clone(),
-            database_name: Some(run.database_name.clone()),
-            run_id: Some(run.id.clone()),
-            failure: Some(failure),
-            since: Some(run.queued_at),
         })
     }
 
@@ -138,7 +124,9 @@ impl Engine {
 
     /// A backup's own page: what the catalogue knows, and its tables from the index of a copy that can be read.
     pub async fn backup_page(&self, id: &BackupId) -> Result<BackupPage, Failure> {
-        let backup = views::backup(&self.known_backup(id).await?);
+        let known = self.known_backup(id).await?;
+        let backup = views::backup(&known);
+        let cancel = self.0.ending.child_token();
         let mut page = BackupPage {
             tables: Vec::new(),
             failure: None,
@@ -147,8 +135,11 @@ impl Engine {
             extensions: Vec::new(),
             backup,
         };
-        for copy in &page.backup.copies {
-            match read_copy(&copy.path).await {
+        let mut copies: Vec<_> = known.copies.iter().filter(|copy| copy.is_there()).collect();
+        copies.sort_by_key(|copy| (copy.state != CopyState::Present, !copy.place.is_local()));
+        for copy in copies {
+            let read = async { read_copy(&self.open_copy(copy).await?, &cancel).await };
+            match read.await {
                 Ok((manifest, tables)) => {
                     page.tables = tables;
                     page.failure = None;
@@ -255,10 +246,14 @@ impl Engine {
         for destination in destinations {
             let usage = usage.iter().find(|usage| usage.destination_id == destination.id);
             views.push(DestinationView {
-                free_bytes: free_bytes(&destination.root).await,
+                free_bytes: free_bytes(&destination.place).await,
                 id: destination.id,
                 name: destination.name,
-                folder: destination.root,
+                location: destination.place.to_string(),
+                kind: destination.place.kind(),
+                place: destination.place,
+                has_secret: destination.secret_reference.is_some(),
+                failure: destination.failure,
                 backups: usage.map_or(0, |usage| usage.backups),
                 bytes: usage.map_or(0, |usage| usage.bytes),
             });
@@ -289,18 +284,19 @@ impl Engine {
 }
 
 async fn read_copy(
-    path: &std::path::Path,
+    stored: &StoredBackup,
+    cancel: &CancellationToken,
 ) -> Result<(howdah_archive::Manifest, Vec<crate::api::TableView>), Failure> {
-    let manifest = catalog::open(path).await?;
-    let index = catalog::index(path).await?;
+    let manifest = stored.manifest(cancel).await?;
+    let index = stored.index(&manifest, cancel).await?;
     Ok((manifest, catalog::tables(&index)))
 }
 
-/// Bytes free in a folder; none where it does not answer within a moment (a share that is away).
-async fn free_bytes(root: &std::path::Path) -> Option<u64> {
+/// Bytes free in a folder; none where it does not answer within a moment (a share that is away), and for places elsewhere.
+async fn free_bytes(place: &Place) -> Option<u64> {
     use howdah_storage::{Destination as _, Folder};
     let cancel = CancellationToken::new();
-    let folder = Folder::new(root);
+    let folder = Folder::new(place.as_folder()?);
     tokio::time::timeout(std::time::Duration::from_secs(2), folder.free_space(&cancel))
         .await
         .ok()?
@@ -374,33 +370,4 @@ fn status(standing: &Standing, plan: Option<&Plan>, now: Timestamp) -> DatabaseS
     } else {
         DatabaseStatus::Good
     }
-}
-
-/// What a database needs from somebody.
-fn need(database: &DatabaseSummary, now: Timestamp) -> Option<Need> {
-    let last_run = database.last_run.as_ref();
-    let last_backup = database.last_backup.as_ref().map(|backup| backup.finished_at);
-    let (kind, since) = match database.status {
-        DatabaseStatus::Failed => (NeedKind::BackupFailed, last_run.and_then(|run| run.finished_at)),
-        DatabaseStatus::Overdue => (NeedKind::Overdue, last_backup),
-        DatabaseStatus::Vanished => (NeedKind::DatabaseVanished, None),
-        DatabaseStatus::Never => (NeedKind::NeverBackedUp, None),
-        DatabaseStatus::Paused if database.plan.is_none() => (NeedKind::NoPlan, None),
-        // A run that waits for its next attempt has failed once: the database may be overdue all the same.
-        DatabaseStatus::Waiting | DatabaseStatus::Running => {
-            let period = database.plan.as_ref()?.schedule.period()?;
-            let since = last_backup.filter(|since| is_overdue(*since, period, now))?;
-            (NeedKind::Overdue, Some(since))
-        }
-        DatabaseStatus::Good | DatabaseStatus::Paused => return None,
-    };
-    let failed = last_run.filter(|_| kind == NeedKind::BackupFailed);
-    Some(Need {
-        kind,
-        database_id: Some(database.id.clone()),
-        database_name: Some(database.name.clone()),
-        run_id: failed.map(|run| run.id.clone()),
-        failure: failed.and_then(|run| run.failure.clone()),
-        since,
-    })
 }

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use howdah_domain::{
-    DatabaseId, DestinationId, Failure, FailureCode, Plan, PlanId, RunId, Schedule, Scope, ServerId, Trigger,
+    DatabaseId, DestinationId, Failure, FailureCode, Place, Plan, PlanId, RunId, Schedule, Scope, ServerId,
+    Trigger,
 };
-use howdah_storage::Folder;
 use howdah_store::tables::databases::Database;
 use howdah_store::tables::destinations::{self, Destination};
 use howdah_store::tables::plans;
@@ -64,17 +64,33 @@ impl Engine {
             Some(id) => Some(self.plan(id).await?),
             None => None,
         };
-        let destination = self.ensure_destination(&draft.folder).await?;
+        let destinations = self.chosen_destinations(&draft).await?;
+        let encryption = draft
+            .encryption
+            .or_else(|| before.as_ref().map(|plan| plan.encryption.clone()))
+            .unwrap_or_default();
+        let retention = draft
+            .retention
+            .or_else(|| before.as_ref().map(|plan| plan.retention))
+            .unwrap_or_default();
+        if let Some(problem) = retention.problem() {
+            return Err(Failure::new(FailureCode::InvalidInput, problem));
+        }
         let now = self.0.clock.now();
+        let id = draft.id.unwrap_or_else(|| PlanId::from_random(random::bytes()));
+        self.check_encryption(&id, &encryption, draft.passphrase.as_ref())
+            .await?;
         let plan = Plan {
-            id: draft.id.unwrap_or_else(|| PlanId::from_random(random::bytes())),
+            id,
             server_id: draft.server_id,
             scope: draft.scope,
             selection: draft.selection,
             globals: draft.globals,
             schedule: draft.schedule,
             time_zone: draft.time_zone,
-            destinations: vec![destination.id],
+            destinations,
+            encryption,
+            retention,
             level: before
                 .as_ref()
                 .map_or(howdah_archive::DEFAULT_LEVEL, |plan| plan.level),
@@ -167,22 +183,50 @@ impl Engine {
             .ok_or_else(|| Failure::new(FailureCode::NotFound, "Howdah does not know this database."))
     }
 
+    /// The destinations that a draft names, each once, in its order.
+    async fn chosen_destinations(&self, draft: &PlanDraft) -> Result<Vec<DestinationId>, Failure> {
+        let mut chosen = Vec::new();
+        if let Some(folder) = &draft.folder {
+            chosen.push(self.ensure_destination(folder).await?.id);
+        }
+        let known = self.0.store.read(destinations::list).await.or_failure()?;
+        for id in &draft.destinations {
+            if known.iter().all(|row| row.id != *id) {
+                return Err(Failure::new(
+                    FailureCode::NotFound,
+                    "This destination was removed.",
+                ));
+            }
+            if !chosen.contains(id) {
+                chosen.push(id.clone());
+            }
+        }
+        if chosen.is_empty() {
+            return Err(
+                Failure::new(FailureCode::InvalidInput, "The plan has no destination.")
+                    .hint("Choose a folder or another destination for its backups."),
+            );
+        }
+        Ok(chosen)
+    }
+
     /// The destination in a folder. A folder that is new to Howdah is made and marked; one that is known and not there (a disk
     /// that is not connected) is left alone: its backups will say so.
     pub(crate) async fn ensure_destination(&self, folder: &Path) -> Result<Destination, Failure> {
         let root = absolute(folder)?;
+        let place = Place::folder(&root);
         let known = {
-            let root = root.clone();
+            let place = place.clone();
             self.0
                 .store
-                .read(move |c| destinations::by_root(c, &root))
+                .read(move |c| destinations::by_place(c, &place))
                 .await
                 .or_failure()?
         };
         if let Some(destination) = known {
             return Ok(destination);
         }
-        Folder::new(&root)
+        self.open_place(&place, None)?
             .prepare(&CancellationToken::new())
             .await
             .or_failure()?;
@@ -190,9 +234,12 @@ impl Engine {
         let destination = Destination {
             id: DestinationId::from_random(random::bytes()),
             name: with_tilde(&root).display().to_string(),
-            root,
+            place,
+            secret_reference: None,
             created_at: now,
             prepared_at: Some(now),
+            checked_at: None,
+            failure: None,
         };
         let inserted = destination.clone();
         self.0

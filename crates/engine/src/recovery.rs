@@ -3,16 +3,22 @@
 
 use howdah_archive::Manifest;
 use howdah_domain::{Failure, FailureCode, RunId, RunKind, RunState, Trigger};
-use howdah_storage::{Destination, Folder, ObjectPath};
+use howdah_storage::ObjectPath;
 use howdah_store::tables::ledger::{self, LedgerEntry};
 use howdah_store::tables::runs::{self, Run};
 use howdah_store::tables::{backups, databases, destinations, overview, plans};
 use tokio_util::sync::CancellationToken;
 
-use crate::backup::Finished;
-use crate::catalog;
 use crate::engine::{Engine, OrFailure};
-use crate::runs::backup::listed;
+use crate::runs::backup::{Copied, listed};
+use crate::stored::StoredBackup;
+
+/// What the manifest of something that is no backup fails with.
+const NO_BACKUP: [FailureCode; 3] = [
+    FailureCode::BackupNotFound,
+    FailureCode::BackupUnreadable,
+    FailureCode::BackupDamaged,
+];
 
 /// A due time whose runs were cut short this often is not tried again.
 const MOST_INTERRUPTED: usize = 3;
@@ -47,30 +53,39 @@ impl Engine {
     /// Removes what was begun and never finished. Where the manifest is in place the backup is whole: it is listed.
     /// What cannot be done now (a disk that is not connected) stays in the ledger for the next start.
     async fn clear_leaving(&self, entry: LedgerEntry) {
-        let folder = entry.root.join(&entry.path);
-        let cleared = match catalog::open(&folder).await {
-            Ok(manifest) => self.list_finished(&entry, manifest).await,
-            Err(failure) if failure.code == FailureCode::BackupNotFound => {
-                // The folder is not there; but is that because nothing was written, or because the disk is away?
-                self.remove_leaving(&entry).await
-            }
-            Err(_) => self.remove_leaving(&entry).await,
-        };
-        match cleared {
-            Ok(()) => {}
-            Err(failure) => {
-                tracing::warn!(folder = %folder.display(), %failure, "leavings could not be cleared yet");
-            }
+        if let Err(failure) = self.clear(&entry).await {
+            tracing::warn!(place = %entry.place, folder = entry.path, %failure, "leavings could not be cleared yet");
         }
     }
 
-    async fn remove_leaving(&self, entry: &LedgerEntry) -> Result<(), Failure> {
-        let path = ObjectPath::new(entry.path.clone()).or_failure()?;
-        Folder::new(&entry.root)
-            .delete_folder(&path, &CancellationToken::new())
+    async fn clear(&self, entry: &LedgerEntry) -> Result<(), Failure> {
+        let cancel = self.0.ending.child_token();
+        let destination = self.open_known(&entry.place).await?;
+        let folder = ObjectPath::new(entry.path.clone()).or_failure()?;
+        let stored = StoredBackup::new(destination, &entry.place, folder);
+        match stored.manifest(&cancel).await {
+            Ok(manifest) => self.list_finished(entry, &stored, manifest).await,
+            // There is no manifest, or a torn one: what is there is no backup.
+            Err(failure) if NO_BACKUP.contains(&failure.code) => {
+                self.remove_leaving(entry, &stored, &cancel).await
+            }
+            // It cannot be told now.
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn remove_leaving(
+        &self,
+        entry: &LedgerEntry,
+        stored: &StoredBackup,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        stored
+            .destination()
+            .delete_folder(stored.folder(), cancel)
             .await
             .or_failure()?;
-        tracing::info!(folder = %entry.root.join(&entry.path).display(), "removed an unfinished backup");
+        tracing::info!(folder = stored.name(), "removed an unfinished backup");
         let number = entry.number;
         self.0
             .store
@@ -81,16 +96,15 @@ impl Engine {
 
     /// Lists a backup that was whole when its process died. One made by a command on a URL is of no known database, and
     /// simply stays where it is.
-    async fn list_finished(&self, entry: &LedgerEntry, manifest: Manifest) -> Result<(), Failure> {
-        let index = catalog::index(&entry.root.join(&entry.path)).await?;
-        let checked = manifest.to_bytes().len() as u64;
-        let finished = Finished {
-            folder: ObjectPath::new(entry.path.clone()).or_failure()?,
-            stored_bytes: manifest.stored_bytes() + checked,
-            manifest,
-            index,
-        };
-        let (number, run_id, root) = (entry.number, entry.run_id.clone(), entry.root.clone());
+    async fn list_finished(
+        &self,
+        entry: &LedgerEntry,
+        stored: &StoredBackup,
+        manifest: Manifest,
+    ) -> Result<(), Failure> {
+        let folder = stored.folder().clone();
+        let stored_bytes = manifest.stored_bytes() + manifest.to_bytes().len() as u64;
+        let (number, run_id, place) = (entry.number, entry.run_id.clone(), entry.place.clone());
         self.0
             .store
             .write(move |tx| {
@@ -98,12 +112,27 @@ impl Engine {
                     Some(id) => runs::get(tx, id)?,
                     None => None,
                 };
-                let destination = destinations::by_root(tx, &root)?;
+                let destination = destinations::by_place(tx, &place)?;
                 if let (Some(database_id), Some(destination)) =
                     (run.and_then(|run| run.database_id), destination)
-                    && backups::get(tx, &finished.manifest.id)?.is_none()
                 {
-                    backups::insert(tx, &listed(database_id, run_id, &finished, &destination.id))?;
+                    let copied = Copied::present(&destination, &folder);
+                    match backups::get(tx, &manifest.id)? {
+                        None => backups::insert(
+                            tx,
+                            &listed(database_id, run_id, &manifest, stored_bytes, vec![copied]),
+                        )?,
+                        // Another destination of the same pass came before.
+                        Some(known)
+                            if known
+                                .copies
+                                .iter()
+                                .all(|copy| copy.destination_id != destination.id) =>
+                        {
+                            backups::insert_copy(tx, &known.id, &copied)?;
+                        }
+                        Some(_) => {}
+                    }
                 }
                 ledger::remove(tx, number)
             })

@@ -2,13 +2,11 @@
 //!
 //! The backup's own manifest and index say what it is; no plan and no configuration is asked.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use howdah_archive::Manifest;
 use howdah_archive::decode::Decoder;
-use howdah_archive::manifest::DUMP_FILE;
 use howdah_domain::{Connection, Failure, FailureCode, Phase, Progress, Secret};
 use howdah_postgres::choice::Part;
 use howdah_postgres::compare::{Comparison, compare};
@@ -19,8 +17,8 @@ use howdah_postgres::tls::refused_by_client;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{CONNECT_TIMEOUT, log_lines};
-use crate::catalog;
-use crate::engine::{OrFailure, internal, lock};
+use crate::engine::{OrFailure, lock};
+use crate::stored::{Sequential, StoredBackup};
 use crate::work::{Rate, Reporter, TICK};
 
 /// Threads that decompress ahead of pg_restore.
@@ -29,8 +27,8 @@ const DECODERS: usize = 2;
 /// What is to be restored, and where to.
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {
-    /// The backup's folder.
-    pub folder: PathBuf,
+    /// The backup.
+    pub backup: StoredBackup,
     /// The target; its database is the one restored into.
     pub target: Connection,
     /// The password.
@@ -52,8 +50,8 @@ pub async fn restore(
     cancel: &CancellationToken,
 ) -> Result<Restored, Failure> {
     reporter.phase(Phase::Connecting);
-    let manifest = catalog::open(&request.folder).await?;
-    let index = catalog::index(&request.folder).await?;
+    let manifest = request.backup.manifest(cancel).await?;
+    let index = request.backup.index(&manifest, cancel).await?;
     let client = client_for(request, &manifest, programs, cancel).await?;
     reporter.info(format!(
         "Restoring {} as of {} with pg_restore {}.",
@@ -68,13 +66,13 @@ pub async fn restore(
     };
     let on_progress = told(reporter, manifest.raw_bytes);
     let on_line = log_lines(reporter);
-    let dump = open_dump(&request.folder).await?;
+    let dump = request.backup.dump(&manifest, cancel).await?;
     let restored = if request.jobs > 1 {
         restore
-            .parallel(Arc::new(dump), &index, request.jobs, on_line, on_progress, cancel)
+            .parallel(dump, &index, request.jobs, on_line, on_progress, cancel)
             .await
     } else {
-        let archive = Decoder::new(dump, &index, DECODERS).or_failure()?;
+        let archive = Decoder::new(Sequential::new(dump), &index, DECODERS).or_failure()?;
         restore.stream(archive, on_line, on_progress, cancel).await
     }
     .or_failure()?;
@@ -84,13 +82,12 @@ pub async fn restore(
     Ok(restored)
 }
 
-/// Compares a database with the backup in `folder`: the rows and the fingerprint of every table; or with the `part` of it
-/// that was restored.
+/// Compares a database with a backup: the rows and the fingerprint of every table; or with the `part` of it that was restored.
 ///
 /// # Errors
 /// The backup's index cannot be read; the target cannot be reached; cancelled.
 pub async fn compare_with(
-    folder: &Path,
+    backup: &StoredBackup,
     part: Option<&Part>,
     target: &Connection,
     secret: Option<&Secret>,
@@ -99,7 +96,8 @@ pub async fn compare_with(
     cancel: &CancellationToken,
 ) -> Result<Comparison, Failure> {
     reporter.phase(Phase::Comparing);
-    let whole = catalog::index(folder).await?;
+    let manifest = backup.manifest(cancel).await?;
+    let whole = backup.index(&manifest, cancel).await?;
     let index = match part {
         Some(part) => part.index(&whole),
         None => whole,
@@ -183,22 +181,6 @@ async fn session(
     connect(target, secret, APPLICATION_NAME, CONNECT_TIMEOUT, cancel)
         .await
         .or_failure()
-}
-
-async fn open_dump(folder: &Path) -> Result<std::fs::File, Failure> {
-    let path = folder.join(DUMP_FILE);
-    let named = path.clone();
-    tokio::task::spawn_blocking(move || std::fs::File::open(path))
-        .await
-        .map_err(|error| internal("Opening the dump died.", &error))?
-        .map_err(|error| {
-            Failure::new(
-                FailureCode::BackupDamaged,
-                format!("{} cannot be read.", named.display()),
-            )
-            .hint("Use another copy of this backup, or an older backup.")
-            .details(error.to_string())
-        })
 }
 
 /// Tells a restore's progress, at most once a tick.

@@ -22,6 +22,10 @@ impl Default for Settings {
             lock_wait_seconds: 60,
             default_folder: home().join("Howdah"),
             default_time: TimeOfDay { hour: 4, minute: 0 },
+            verify_days: 7,
+            verify_all: false,
+            verify_by_reading: false,
+            export_secrets: false,
         }
     }
 }
@@ -56,6 +60,12 @@ impl Engine {
             86_400,
             "The seconds to wait for a lock",
         )?;
+        if changed.verify_days > 365 {
+            return Err(Failure::new(
+                FailureCode::InvalidInput,
+                "Copies can be checked every 1 to 365 days, or never (0).",
+            ));
+        }
         changed.default_time.validate()?;
         changed.default_folder = absolute(&changed.default_folder)?;
         let kept = changed.clone();
@@ -66,6 +76,7 @@ impl Engine {
             .or_failure()?;
         self.0.events.send(Event::Settings);
         self.0.runs_changed.notify_one();
+        self.0.upkeep_changed.notify_one();
         Ok(changed)
     }
 

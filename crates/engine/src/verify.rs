@@ -1,28 +1,27 @@
 //! Reads a backup back, every byte of it, and says what is wrong with it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use howdah_archive::source::LocalFolder;
 use howdah_archive::{Meter, Report};
 use howdah_domain::{Failure, FailureCode, Phase};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::OrFailure;
+use crate::stored::StoredBackup;
 use crate::work::{Reporter, tell_while};
 
-/// Verifies the backup in `folder`: every checksum, every frame, the index against the content. Damages are in the
+/// Verifies a backup: every checksum, every frame, the index against the content. Damages are in the
 /// report, and each is in the log.
 ///
 /// # Errors
 /// Where there is no backup, or it cannot be read; cancelled.
 pub async fn verify(
-    folder: &Path,
+    backup: &StoredBackup,
     reporter: &Arc<dyn Reporter>,
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
-    let manifest = crate::catalog::open(folder).await;
+    let manifest = backup.manifest(cancel).await;
     if let Err(failure) = &manifest
         && failure.code != FailureCode::BackupDamaged
     {
@@ -33,9 +32,10 @@ pub async fn verify(
     let meter = Meter::new();
     let stopped = Arc::new(AtomicBool::new(false));
     let reading = {
-        let (folder, meter, stopped) = (LocalFolder::new(folder), meter.clone(), Arc::clone(&stopped));
+        let (files, keys) = (backup.files(cancel), backup.keys().clone());
+        let (meter, stopped) = (meter.clone(), Arc::clone(&stopped));
         tokio::task::spawn_blocking(move || {
-            howdah_archive::verify(&folder, &meter, &|| stopped.load(Ordering::Relaxed))
+            howdah_archive::verify_with(&keys, &*files, &meter, &|| stopped.load(Ordering::Relaxed))
         })
     };
     let told = tell_while(reading, &meter, expected, &**reporter);
@@ -53,7 +53,10 @@ pub async fn verify(
     for damage in &report.damages {
         reporter.error(&damage.detail);
     }
-    if report.is_whole() {
+    if let Some(remark) = report.remark() {
+        reporter.warn(remark);
+    }
+    if report.is_whole() && report.content_checked {
         reporter.info(format!(
             "Every byte is as it was written: {} files, {} tables, {} rows.",
             report.files, report.tables, report.rows

@@ -1,10 +1,11 @@
 //! The store's rows as the doors see them.
 
-use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
+use howdah_domain::Encryption;
+use howdah_store::tables::backups::{self, Backup, BackupCopy};
 use howdah_store::tables::run_logs;
 use howdah_store::tables::runs::Run;
 
-use crate::api::{BackupView, CopyView, LogLevel, LogLine, RunView};
+use crate::api::{BackupView, CopyState, CopyView, LogLevel, LogLine, RunView};
 
 /// A run.
 pub(crate) fn run(run: &Run) -> RunView {
@@ -47,6 +48,14 @@ pub(crate) fn backup(backup: &Backup) -> BackupView {
         client_version: backup.client_version.clone(),
         copies: backup.copies.iter().map(copy).collect(),
         verified_at: backup.verified_at(),
+        pinned: backup.pinned,
+        encryption: match &backup.encryption {
+            None => Encryption::None,
+            Some(encryption) if encryption.age_passphrase => Encryption::Passphrase,
+            Some(encryption) => Encryption::Keys {
+                recipients: encryption.age_recipients.clone(),
+            },
+        },
     }
 }
 
@@ -54,9 +63,29 @@ fn copy(copy: &BackupCopy) -> CopyView {
     CopyView {
         destination_id: copy.destination_id.clone(),
         destination_name: copy.destination_name.clone(),
-        path: copy.root.join(&copy.path),
-        present: copy.state != CopyState::Missing,
+        path: copy_name(copy),
+        state: match copy.state {
+            backups::CopyState::Wanted => CopyState::Wanted,
+            backups::CopyState::Present => CopyState::Present,
+            backups::CopyState::Missing => CopyState::Missing,
+            backups::CopyState::Damaged => CopyState::Damaged,
+            backups::CopyState::Deleting => CopyState::Deleting,
+        },
+        present: copy.is_there(),
+        verified_at: copy.verified_at,
         failure: copy.failure.clone(),
+        next_attempt_at: match copy.state {
+            backups::CopyState::Wanted | backups::CopyState::Deleting => copy.next_attempt_at,
+            _ => None,
+        },
+    }
+}
+
+/// Where a copy lies, for people.
+fn copy_name(copy: &BackupCopy) -> String {
+    match copy.place.as_folder() {
+        Some(root) => root.join(&copy.path).display().to_string(),
+        None => format!("{} · {}", copy.place, copy.path),
     }
 }
 

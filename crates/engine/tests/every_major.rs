@@ -30,7 +30,10 @@ async fn a_backup_of_every_kind_of_object_restores_equal(
     assert_eq!(made.manifest.client.major, major);
     assert!(!made.manifest.client.newer_than_server);
 
-    the_standard_tools_list(&made.path, &test.engine.programs().client_for(major).unwrap());
+    the_standard_tools_list(
+        made.stored.local().unwrap(),
+        &test.engine.programs().client_for(major).unwrap(),
+    );
 
     let target = cluster.connection("restored");
     test.comes_back_equal(&made, target.clone(), cluster.password(), jobs)

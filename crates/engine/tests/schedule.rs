@@ -179,6 +179,7 @@ async fn a_server_whose_password_cannot_be_kept_is_not_added(
     let form = ConnectionInput::Form {
         connection: cluster.connection("postgres"),
         password: Some(cluster.password()),
+        ssh_secret: None,
     };
     let failure = test
         .engine
@@ -267,6 +268,7 @@ async fn a_server_that_is_away_is_tried_again_after_a_minute() {
         name: None,
         connection: Some(cluster.connection("postgres")),
         password: None,
+        ssh_secret: None,
         environment: None,
     };
     test.engine.change_server(&draft.server_id, moved).await.unwrap();

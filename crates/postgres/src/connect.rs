@@ -1,4 +1,4 @@
-//! Opening a session on a server: name, socket, TLS, login, each with its own error, within one time limit and
+//! Opening a session on a server: name (or tunnel), socket, TLS, login, each with its own error, within one time limit and
 //! cancellable at any moment. What the session is for is not known here.
 //!
 //! tokio-postgres does the protocol from the login on. Name, dial and TLS request are done here, because only so can
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tls::{self, TlsState, Verified};
 use crate::wire::Wire;
-use crate::{Error, certificate, classify, words};
+use crate::{Error, certificate, classify, tunnel, words};
 
 pub use crate::version::ServerVersion;
 
@@ -172,7 +172,21 @@ async fn attempt(
     on_stage: &mut (dyn FnMut(Stage) + Send),
 ) -> Result<Session, Error> {
     let begun = Instant::now();
-    let (stream, state) = if connection.is_socket() {
+    let (stream, state) = if let Some(near_end) = tunnel::near_end(connection)? {
+        let (address, dialled) = dial_address(near_end).await;
+        let stream = dialled.map_err(|error| {
+            words::connecting(FailureCode::ConnectionLost, connection).details(format!("{address}: {error}"))
+        })?;
+        reached.store(true, Ordering::Relaxed);
+        on_stage(Stage::Reached(begun.elapsed()));
+        let stream = Wire::tcp(stream);
+        if connection.is_socket() {
+            // The server's own socket, on which there is no TLS.
+            (stream, TlsState::plain(connection))
+        } else {
+            secure(connection, stream).await?
+        }
+    } else if connection.is_socket() {
         let stream = dial_socket(connection).await?;
         reached.store(true, Ordering::Relaxed);
         on_stage(Stage::Reached(begun.elapsed()));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio_postgres::SimpleQueryMessage;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -63,4 +64,18 @@ pub async fn schemas(
     );
     let rows = session.run("listing the schemas", timeout, cancel, query).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// What tells a cluster from every other one, its standbys left aside: the number that it was given when it was made. None where the
+/// server does not tell (PostgreSQL manual, "Control Data Functions").
+pub async fn system_identifier(session: &Session) -> Option<String> {
+    let rows = session
+        .client
+        .simple_query("SELECT system_identifier FROM pg_control_system()")
+        .await
+        .ok()?;
+    rows.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    })
 }

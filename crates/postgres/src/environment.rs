@@ -240,6 +240,8 @@ mod tests {
             role: "u".to_owned(),
             database: "db".to_owned(),
             tls: Tls::default(),
+            tunnel: None,
+            forwarded: None,
         }
     }
 

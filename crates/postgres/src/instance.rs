@@ -185,6 +185,8 @@ impl Instance {
                 mode: TlsMode::Disable,
                 ..Tls::default()
             },
+            tunnel: None,
+            forwarded: None,
         }
     }
 

@@ -36,6 +36,7 @@ pub mod selection;
 pub mod size;
 pub mod stderr;
 pub mod tls;
+pub mod tunnel;
 pub mod verdict;
 pub mod version;
 mod wire;
@@ -43,3 +44,4 @@ pub mod words;
 
 pub use connect::{ServerVersion, Session, connect};
 pub use error::Error;
+pub use tunnel::Reach;

@@ -42,14 +42,35 @@ pub fn libpq_environment(
     let tls = &connection.tls;
     let mut variables: Vec<(OsString, OsString)> = Vec::new();
     let mut set = |name: &str, value: OsString| variables.push((name.into(), value));
-    set("PGHOST", connection.host.clone().into());
-    set("PGPORT", connection.port.to_string().into());
+    match connection.forwarded {
+        None => {
+            set("PGHOST", connection.host.clone().into());
+            set("PGPORT", connection.port.to_string().into());
+        }
+        // The host is what certificates are compared with, the address where to go. A socket of the far side is a port here.
+        Some(near_end) => {
+            let host = if connection.is_socket() {
+                "localhost"
+            } else {
+                &connection.host
+            };
+            set("PGHOST", host.into());
+            set("PGHOSTADDR", near_end.ip().to_string().into());
+            set("PGPORT", near_end.port().to_string().into());
+        }
+    }
     set("PGUSER", connection.role.clone().into());
     if let Some(password) = password.filter(|password| !password.is_empty()) {
         set("PGPASSWORD", password.expose().into());
     }
     set("PGPASSFILE", NO_FILE.into());
-    set("PGSSLMODE", tls.mode.as_libpq().into());
+    // On a socket a server has no TLS, whichever way one comes to it.
+    let mode = if connection.is_socket() {
+        TlsMode::Disable
+    } else {
+        tls.mode
+    };
+    set("PGSSLMODE", mode.as_libpq().into());
     set("PGSSLROOTCERT", root_certificates(connection, client_major));
     set("PGSSLCERT", file_or_none(tls.certificate_file.as_deref()));
     set("PGSSLKEY", file_or_none(tls.key_file.as_deref()));
@@ -104,7 +125,7 @@ pub fn inherited_variables() -> Vec<OsString> {
 /// string it takes any name, one with `=`, quotes, spaces or a leading dash too.
 pub fn conninfo(connection: &Connection) -> String {
     let database = quote_conninfo(&connection.database);
-    if connection.is_socket() {
+    if connection.is_socket() && connection.forwarded.is_none() {
         return format!("dbname={database}");
     }
     format!(
@@ -146,6 +167,8 @@ mod tests {
                 ca_file: ca_file.map(PathBuf::from),
                 ..Tls::default()
             },
+            tunnel: None,
+            forwarded: None,
         }
     }
 
@@ -183,6 +206,21 @@ mod tests {
             ..tcp
         };
         assert_eq!(conninfo(&socket), "dbname='shop'");
+    }
+
+    #[test]
+    fn through_a_tunnel_the_host_stays_and_the_address_is_the_near_end() {
+        let mut connection = connection(TlsMode::VerifyFull, Some("/own/ca.pem"));
+        connection.forwarded = Some(([127, 0, 0, 1], 40_000).into());
+        let variables = libpq_environment(&connection, None, 13);
+        assert_eq!(value(&variables, "PGHOST").as_deref(), Some("db.example.com"));
+        assert_eq!(value(&variables, "PGHOSTADDR").as_deref(), Some("127.0.0.1"));
+        assert_eq!(value(&variables, "PGPORT").as_deref(), Some("40000"));
+        assert_eq!(value(&variables, "PGSSLMODE").as_deref(), Some("verify-full"));
+        connection.host = "/run/postgresql".to_owned();
+        let variables = libpq_environment(&connection, None, 13);
+        assert_eq!(value(&variables, "PGHOST").as_deref(), Some("localhost"));
+        assert_eq!(value(&variables, "PGSSLMODE").as_deref(), Some("disable"));
     }
 
     #[rstest]

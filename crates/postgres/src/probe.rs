@@ -1,6 +1,7 @@
 //! The test of a connection: a checklist from "does the host answer" to "could every object be dumped", each line told as
 //! it is done, all within ten seconds. Changes nothing on the server and leaves nothing behind.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use howdah_domain::units;
@@ -14,7 +15,7 @@ use crate::programs::Programs;
 use crate::rights::{self, Query, Rights};
 use crate::scope::{CTES, Scope};
 use crate::tls::{self, TlsState, Verified};
-use crate::{Error, databases, outside, pooler, role_sql};
+use crate::{Error, Reach, databases, outside, pooler, role_sql};
 
 /// The longest a test takes.
 pub const LIMIT: Duration = Duration::from_secs(10);
@@ -26,6 +27,10 @@ pub struct Request<'a> {
     pub connection: &'a Connection,
     /// The password, if there is one.
     pub password: Option<&'a Secret>,
+    /// What opens the connection's SSH tunnel: a passphrase or a password, if it needs one.
+    pub ssh_secret: Option<&'a Secret>,
+    /// Howdah's own file of accepted SSH host keys.
+    pub known_hosts: Option<&'a Path>,
     /// What of the database a backup would take.
     pub selection: &'a Selection,
     /// The programs that a backup would be taken with.
@@ -48,6 +53,7 @@ pub async fn test(
             ok: false,
             steps: TestStepId::ALL
                 .iter()
+                .filter(|id| **id != TestStepId::Tunnel || request.connection.tunnel.is_some())
                 .map(|id| TestStep::new(*id, TestState::Skipped))
                 .collect(),
             server_version: None,
@@ -59,8 +65,15 @@ pub async fn test(
             role_sql: None,
         },
     };
-    if let Some(session) = checklist.connect(&request, cancel).await {
-        checklist.look_into(&request, session, cancel).await;
+    if let Some(reach) = checklist.open_tunnel(&request, cancel).await {
+        let through = Request {
+            connection: reach.connection(),
+            ..request
+        };
+        if let Some(session) = checklist.connect(&through, cancel).await {
+            checklist.look_into(&through, session, cancel).await;
+        }
+        checklist.judge(&reach).await;
     }
     let mut report = checklist.report;
     let failed = report.steps.iter().any(|step| step.state == TestState::Failed);
@@ -104,6 +117,56 @@ impl Checklist<'_> {
             self.fail(id, error.to_failure());
         } else {
             self.tell(TestStep::new(id, TestState::Warning).failure(error.to_failure()));
+        }
+    }
+
+    /// The tunnel, where the connection has one.
+    async fn open_tunnel(&mut self, request: &Request<'_>, cancel: &CancellationToken) -> Option<Reach> {
+        let tunnel = request.connection.tunnel.as_ref();
+        if tunnel.is_some() {
+            self.begin(TestStepId::Tunnel);
+        }
+        let begun = Instant::now();
+        let opening = Reach::open(
+            request.connection,
+            request.ssh_secret,
+            request.known_hosts,
+            cancel,
+        );
+        let opened = tokio::time::timeout(self.remaining(), opening).await;
+        let failure = match (opened, tunnel) {
+            (Ok(Ok(reach)), None) => return Some(reach),
+            (Ok(Ok(reach)), Some(tunnel)) => {
+                let finding = format!("by {}, after {} ms", tunnel.host, begun.elapsed().as_millis());
+                self.tell(TestStep::new(TestStepId::Tunnel, TestState::Passed).finding(finding));
+                return Some(reach);
+            }
+            (Ok(Err(error)), _) => error.to_failure(),
+            (Err(_), tunnel) => Failure::new(
+                FailureCode::Timeout,
+                format!(
+                    "The SSH server {} did not let Howdah in within {} s.",
+                    tunnel.map_or("", |tunnel| &tunnel.host),
+                    LIMIT.as_secs()
+                ),
+            )
+            .hint("Check its address and port, your VPN, and whether a firewall lets this machine in."),
+        };
+        self.fail(TestStepId::Tunnel, failure);
+        None
+    }
+
+    /// Where the tunnel broke, says so instead of what the server's lines made of it.
+    async fn judge(&mut self, reach: &Reach) {
+        let failed = self.report.steps.iter().find_map(|step| match step.state {
+            TestState::Failed => Some((step.id, step.failure.clone()?)),
+            _ => None,
+        });
+        if let Some((id, failure)) = failed {
+            let judged = reach.judge(failure.clone()).await;
+            if judged != failure {
+                self.fail(id, judged);
+            }
         }
     }
 

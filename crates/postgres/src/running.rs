@@ -14,7 +14,7 @@ use crate::children::{self, Child, Killer, Parting};
 use crate::programs::Client;
 use crate::stderr::{Severity, Stderr, read_lines};
 use crate::verdict::verdict;
-use crate::{Error, libpq};
+use crate::{Error, libpq, tunnel};
 
 /// How much of a program's stderr is kept, in bytes: the first and the last half of it.
 pub const STDERR_KEPT: usize = 4 << 20;
@@ -53,6 +53,7 @@ impl Running {
         connection: &Connection,
         mut on_line: OnLine,
     ) -> Result<Self, Error> {
+        tunnel::near_end(connection)?;
         let program = command.get_program().to_owned();
         command.stderr(Stdio::piped());
         let mut child = children::spawn(command, Parting::Kill).map_err(|error| {

@@ -283,6 +283,8 @@ mod tests {
             role: "backup".into(),
             database: "shop".into(),
             tls: Tls::default(),
+            tunnel: None,
+            forwarded: None,
         }
     }
 

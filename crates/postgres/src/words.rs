@@ -3,8 +3,17 @@
 
 use howdah_domain::{Connection, Failure, FailureCode, TlsMode};
 
-/// Where a connection leads, in words: `db.example.com`, `port 5433 of db.example.com`, `the socket in /run/postgresql`.
+/// Where a connection leads, in words: `db.example.com`, `db.example.com (port 5433)`, `the socket .s.PGSQL.5432 in
+/// /run/postgresql`, each with the SSH server that it leads through.
 pub fn place(connection: &Connection) -> String {
+    let place = place_itself(connection);
+    match &connection.tunnel {
+        Some(ssh) => format!("{place} by way of the SSH server {}", ssh.host),
+        None => place,
+    }
+}
+
+fn place_itself(connection: &Connection) -> String {
     if connection.is_socket() {
         format!("the socket .s.PGSQL.{} in {}", connection.port, connection.host)
     } else if connection.port == Connection::DEFAULT_PORT {

@@ -43,7 +43,7 @@ fn path(text: &str) -> ObjectPath {
 async fn put(destination: &dyn Destination, at: &ObjectPath, bytes: &[u8], piece: usize) {
     let cancel = CancellationToken::new();
     let mut writer = destination
-        .create(at, &cancel)
+        .create(at, None, &cancel)
         .await
         .expect("an object can be begun");
     for piece in bytes.chunks(piece) {
@@ -145,7 +145,7 @@ async fn nothing_appears_before_finish(destination: &dyn Destination) {
     let at = path("slow/object");
     let cancel = CancellationToken::new();
     let mut writer = destination
-        .create(&at, &cancel)
+        .create(&at, None, &cancel)
         .await
         .expect("an object can be begun");
     writer
@@ -168,7 +168,7 @@ async fn a_dropped_writer_leaves_nothing(destination: &dyn Destination) {
     let at = path("dropped/object");
     let cancel = CancellationToken::new();
     let mut writer = destination
-        .create(&at, &cancel)
+        .create(&at, None, &cancel)
         .await
         .expect("an object can be begun");
     writer
@@ -184,7 +184,7 @@ async fn a_wrong_length_leaves_nothing(destination: &dyn Destination) {
     let at = path("short/object");
     let cancel = CancellationToken::new();
     let mut writer = destination
-        .create(&at, &cancel)
+        .create(&at, None, &cancel)
         .await
         .expect("an object can be begun");
     writer
@@ -211,7 +211,7 @@ async fn a_finished_object_is_never_replaced(destination: &dyn Destination) {
     put(destination, &at, b"first", 5).await;
     let cancel = CancellationToken::new();
     // Some kinds notice at once, others only when the object is finished.
-    let error = match destination.create(&at, &cancel).await {
+    let error = match destination.create(&at, None, &cancel).await {
         Err(error) => error,
         Ok(mut writer) => {
             writer
@@ -282,7 +282,7 @@ async fn a_removed_folder_is_gone_with_its_parents(destination: &dyn Destination
         put(destination, &path(folder).join(name).expect("a name"), b"x", 1).await;
     }
     let unfinished = destination
-        .create(&path(folder).join("index").expect("a name"), &cancel)
+        .create(&path(folder).join("index").expect("a name"), None, &cancel)
         .await
         .expect("an object can be begun");
     remove(destination, folder).await;
@@ -301,7 +301,7 @@ async fn a_cancelled_write_leaves_nothing(destination: &dyn Destination) {
     let cancel = CancellationToken::new();
     let at = path("cancelled/object");
     let mut writer = destination
-        .create(&at, &cancel)
+        .create(&at, None, &cancel)
         .await
         .expect("an object can be begun");
     writer
@@ -320,7 +320,7 @@ async fn what_was_cancelled_before_does_nothing(destination: &dyn Destination) {
     let at = path("never/object");
     assert!(
         destination
-            .create(&at, &cancel)
+            .create(&at, None, &cancel)
             .await
             .err()
             .is_some_and(|error| error.is_cancelled())

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::io::AsyncRead;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +20,37 @@ pub const MANIFEST: &str = "manifest.json";
 /// cancelled. All of them answer [`Error::Missing`] where the place itself is not there.
 #[async_trait]
 pub trait Destination: fmt::Debug + Send + Sync {
+    /// What people know the place by, for messages: a path, `s3://bucket/prefix`. Holds no secret.
+    fn name(&self) -> String;
+
+    /// Whether of several machines that create the same object at the same moment exactly one succeeds, and the others get
+    /// [`Error::AlreadyExists`]. Where not, [`create`](Self::create) looks first, which is enough for one machine.
+    fn excludes_others(&self) -> bool {
+        false
+    }
+
+    /// Whether the place itself is there, as it was prepared: [`Error::Missing`] where a disk or a share is not connected. Where that
+    /// cannot be told from an empty place, this says nothing.
+    async fn is_there(&self, _cancel: &CancellationToken) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Finds out what [`excludes_others`](Self::excludes_others) tells, where that cannot be known without trying. Leaves nothing.
+    async fn learn(&self, _cancel: &CancellationToken) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Makes the place ready when the user chooses it, and finds out whether it can be used at all. To be called once: calling
+    /// it before every backup would make a folder anew that is only not mounted. Buckets and containers are not made.
+    async fn prepare(&self, cancel: &CancellationToken) -> Result<(), Error>;
+
     /// Begins an object. Folders on its way are made. [`Error::AlreadyExists`] where a finished object of that name is
-    /// there; the leavings of an earlier attempt at it are replaced.
+    /// there; the leavings of an earlier attempt at it are replaced. `estimate` is about how many bytes it will have, rather
+    /// too many than too few, where that is known: [`Error::TooLarge`] where the place could not keep so many.
     async fn create(
         &self,
         path: &ObjectPath,
+        estimate: Option<u64>,
         cancel: &CancellationToken,
     ) -> Result<Box<dyn ObjectWriter>, Error>;
 
@@ -54,6 +81,12 @@ pub trait Destination: fmt::Debug + Send + Sync {
     /// then the folders above that have become empty. It is no error where the folder is not there.
     async fn delete_folder(&self, folder: &ObjectPath, cancel: &CancellationToken) -> Result<(), Error>;
 
+    /// Removes what uploads of backups' files left that were begun before `before` and never ended, where leavings are no objects:
+    /// those of machines that are no more. Answers how many.
+    async fn sweep(&self, _before: Timestamp, _cancel: &CancellationToken) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     /// Bytes that could still be written; none where the place does not tell.
     async fn free_space(&self, cancel: &CancellationToken) -> Result<Option<u64>, Error>;
 }
@@ -74,10 +107,32 @@ pub trait ObjectWriter: Send {
 }
 
 /// An object that is in place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Its bytes, as the destination counts them.
     pub len: u64,
+    /// The destination's own checksum of it, where it has one that [`Stat`] will tell again.
+    pub checksum: Option<Checksum>,
+}
+
+/// A destination's own checksum of an object, as it tells it without the object being read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checksum {
+    /// The SHA-256 of the whole object, in lower-case hex: what a manifest has too.
+    Sha256(String),
+    /// Something else that changes with the object's bytes: `crc64nvme:…`, `md5:…`, `etag:…`. Only good for being compared
+    /// with what the same destination told of the same object earlier.
+    Other(String),
+}
+
+impl Checksum {
+    /// As one text, to be kept and compared.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Sha256(hex) => format!("sha256:{hex}"),
+            Self::Other(text) => text,
+        }
+    }
 }
 
 /// An object opened for reading.
@@ -106,8 +161,10 @@ pub struct Entry {
 }
 
 /// What is known of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// Its bytes.
     pub len: u64,
+    /// The destination's own checksum, where it has one.
+    pub checksum: Option<Checksum>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::destination::{Destination, Entry, Object, ObjectWriter, Stat, Stored};
@@ -65,22 +66,47 @@ impl Faulty {
 fn broken(what: &'static str, path: &ObjectPath) -> Error {
     Error::Failed {
         what,
-        path: path.as_str().into(),
-        source: io::Error::other("it fails on purpose"),
+        at: path.to_string(),
+        source: io::Error::other("it fails on purpose").into(),
     }
 }
 
 #[async_trait]
 impl Destination for Faulty {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+
+    fn excludes_others(&self) -> bool {
+        self.inner.excludes_others()
+    }
+
+    async fn is_there(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        self.inner.is_there(cancel).await
+    }
+
+    async fn sweep(&self, before: Timestamp, cancel: &CancellationToken) -> Result<u64, Error> {
+        self.inner.sweep(before, cancel).await
+    }
+
+    async fn learn(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        self.inner.learn(cancel).await
+    }
+
+    async fn prepare(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        self.inner.prepare(cancel).await
+    }
+
     async fn create(
         &self,
         path: &ObjectPath,
+        estimate: Option<u64>,
         cancel: &CancellationToken,
     ) -> Result<Box<dyn ObjectWriter>, Error> {
         if self.fault == Fault::Create && self.strikes(path) {
             return Err(broken("creating", path));
         }
-        let inner = self.inner.create(path, cancel).await?;
+        let inner = self.inner.create(path, estimate, cancel).await?;
         if !self.strikes(path) {
             return Ok(inner);
         }
@@ -172,11 +198,11 @@ impl ObjectWriter for FaultyWriter {
             }
             Fault::FullAfter(limit) if after > limit => {
                 let error = Error::Full {
-                    path: "the faulty destination".into(),
+                    place: "the faulty destination".into(),
                     object: self.path.to_string(),
                     written: self.taken,
                     free: Some(0),
-                    source: io::Error::from(io::ErrorKind::StorageFull),
+                    source: io::Error::from(io::ErrorKind::StorageFull).into(),
                 };
                 Err(self.strike(error).await)
             }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// Writes ten pieces of a hundred bytes and finishes.
 async fn write(destination: &dyn Destination, cancel: &CancellationToken) -> Result<(), Error> {
     let path = ObjectPath::new("a/dump").unwrap();
-    let mut writer = destination.create(&path, cancel).await?;
+    let mut writer = destination.create(&path, None, cancel).await?;
     for _ in 0..10 {
         writer.write(Bytes::from(vec![1; 100])).await?;
     }
@@ -71,5 +71,5 @@ async fn a_fault_limited_to_a_name_spares_the_others() {
     let faulty = Faulty::new(Arc::new(folder), Fault::Create).only("manifest.json");
     write(&faulty, &cancel).await.unwrap();
     let manifest = ObjectPath::new("a/manifest.json").unwrap();
-    assert!(faulty.create(&manifest, &cancel).await.is_err());
+    assert!(faulty.create(&manifest, None, &cancel).await.is_err());
 }

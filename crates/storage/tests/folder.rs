@@ -93,7 +93,7 @@ async fn a_folder_that_is_gone_is_an_error_and_is_not_made_again() {
     let (directory, folder) = prepared().await;
     let root = directory.path().to_owned();
     std::fs::remove_dir_all(&root).unwrap();
-    let error = folder.create(&path("a/b"), &token()).await.err().unwrap();
+    let error = folder.create(&path("a/b"), None, &token()).await.err().unwrap();
     assert!(
         matches!(
             error,
@@ -116,7 +116,7 @@ async fn a_folder_that_is_gone_is_an_error_and_is_not_made_again() {
 async fn an_empty_mount_point_is_not_filled() {
     let (directory, folder) = prepared().await;
     std::fs::remove_file(directory.path().join(MARKER)).unwrap();
-    let error = folder.create(&path("a/b"), &token()).await.err().unwrap();
+    let error = folder.create(&path("a/b"), None, &token()).await.err().unwrap();
     assert!(
         matches!(
             error,
@@ -140,7 +140,7 @@ async fn an_empty_mount_point_is_not_filled() {
 #[tokio::test]
 async fn a_folder_removed_in_mid_write_is_an_error_at_the_end() {
     let (directory, folder) = prepared().await;
-    let mut writer = folder.create(&path("a/b"), &token()).await.unwrap();
+    let mut writer = folder.create(&path("a/b"), None, &token()).await.unwrap();
     writer.write(Bytes::from_static(b"12345")).await.unwrap();
     std::fs::remove_dir_all(directory.path()).unwrap();
     let error = writer.finish(5).await.unwrap_err();
@@ -162,7 +162,7 @@ async fn a_file_in_the_folders_place_is_told_as_missing() {
         Err(Error::Missing { .. })
     ));
     assert!(matches!(
-        folder.create(&path("a"), &token()).await,
+        folder.create(&path("a"), None, &token()).await,
         Err(Error::Missing { .. })
     ));
 }
@@ -186,7 +186,7 @@ async fn a_full_disk_is_told_and_leaves_nothing() {
     let (directory, folder) = prepared().await;
     std::fs::create_dir(directory.path().join("a")).unwrap();
     std::os::unix::fs::symlink("/dev/full", directory.path().join("a/dump.part")).unwrap();
-    let mut writer = folder.create(&path("a/dump"), &token()).await.unwrap();
+    let mut writer = folder.create(&path("a/dump"), None, &token()).await.unwrap();
     let mut result = Ok(());
     for _ in 0..100 {
         result = writer.write(Bytes::from(vec![1; 1_000_000])).await;
@@ -209,7 +209,7 @@ async fn a_disk_that_fills_up_tells_how_much_fitted_and_what_is_free() {
     if let Some(root) = inner() {
         let folder = Folder::new(&root);
         folder.prepare(&token()).await.unwrap();
-        let mut writer = folder.create(&path("a/dump"), &token()).await.unwrap();
+        let mut writer = folder.create(&path("a/dump"), None, &token()).await.unwrap();
         let error = loop {
             if let Err(error) = writer.write(Bytes::from(vec![1; 700_000])).await {
                 break error;
@@ -242,7 +242,7 @@ async fn a_read_only_folder_is_told_as_such() {
     const TEST: &str = "a_read_only_folder_is_told_as_such";
     if let Some(root) = inner() {
         let error = Folder::new(&root)
-            .create(&path("a/dump"), &token())
+            .create(&path("a/dump"), None, &token())
             .await
             .err()
             .unwrap();
@@ -275,7 +275,7 @@ async fn a_killed_writer_leaves_only_an_unfinished_file() {
     const TEST: &str = "a_killed_writer_leaves_only_an_unfinished_file";
     if let Some(root) = inner() {
         let folder = Folder::new(root);
-        let mut writer = folder.create(&path("a/dump"), &token()).await.unwrap();
+        let mut writer = folder.create(&path("a/dump"), None, &token()).await.unwrap();
         for _ in 0..20 {
             writer.write(Bytes::from(vec![7; 1_000_000])).await.unwrap();
         }
@@ -297,7 +297,7 @@ async fn a_killed_writer_leaves_only_an_unfinished_file() {
     assert_eq!(everything(directory.path()), ["a", "a/dump.part"]);
     assert!(folder.list(None, &token()).await.unwrap().is_empty());
     // The next attempt is not disturbed by it, and removing the folder removes it.
-    let mut writer = folder.create(&path("a/dump"), &token()).await.unwrap();
+    let mut writer = folder.create(&path("a/dump"), None, &token()).await.unwrap();
     writer.write(Bytes::from_static(b"whole")).await.unwrap();
     assert_eq!(writer.finish(5).await.unwrap().len, 5);
     assert_eq!(std::fs::read(directory.path().join("a/dump")).unwrap(), b"whole");
@@ -310,7 +310,7 @@ async fn a_killed_writer_leaves_only_an_unfinished_file() {
 async fn a_cancelled_writer_leaves_nothing_and_returns_at_once() {
     let (directory, folder) = prepared().await;
     let cancel = token();
-    let mut writer = folder.create(&path("a/b/dump"), &cancel).await.unwrap();
+    let mut writer = folder.create(&path("a/b/dump"), None, &cancel).await.unwrap();
     for _ in 0..30 {
         writer.write(Bytes::from(vec![7; 1_000_000])).await.unwrap();
     }
@@ -331,7 +331,7 @@ async fn a_cancelled_writer_leaves_nothing_and_returns_at_once() {
 #[tokio::test]
 async fn pieces_of_any_size_arrive_in_order() {
     let (_directory, folder) = prepared().await;
-    let mut writer = folder.create(&path("a/dump"), &token()).await.unwrap();
+    let mut writer = folder.create(&path("a/dump"), None, &token()).await.unwrap();
     let mut expected = Vec::new();
     for length in [1, 100, 262_144, 1_048_576, 3, 5_000_000, 999_999, 0, 262_145, 7] {
         let piece: Vec<u8> = (0..length)

@@ -1,12 +1,10 @@
 //! How values stand in SQLite's columns: times as microseconds, sizes as integers, words and JSON as text.
 
-use std::path::{Path, PathBuf};
-
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Error, Result};
+use crate::Error;
 
 /// A time, as whole microseconds since 1970.
 #[derive(Debug, Clone, Copy)]
@@ -138,15 +136,4 @@ impl FromSql for Id<howdah_domain::BackupId> {
             .map(Id)
             .ok_or_else(|| FromSqlError::other(Error::Unreadable(format!("“{text}” is no backup id"))))
     }
-}
-
-/// A path as text. Paths that are no Unicode are refused rather than changed.
-pub(crate) fn path_text(path: &Path) -> Result<&str> {
-    path.to_str()
-        .ok_or(Error::Unstorable("A path that is not Unicode"))
-}
-
-/// A path read back.
-pub(crate) fn path(text: String) -> PathBuf {
-    PathBuf::from(text)
 }

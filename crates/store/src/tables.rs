@@ -6,6 +6,7 @@
 pub mod backups;
 pub mod databases;
 pub mod destinations;
+pub mod identities;
 pub mod ledger;
 pub mod occurrences;
 pub mod overview;
@@ -14,6 +15,7 @@ pub mod run_logs;
 pub mod runs;
 pub mod servers;
 pub mod settings;
+pub mod troubles;
 
 use rusqlite::ErrorCode;
 

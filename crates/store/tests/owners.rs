@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::{Chance, World, child, moment, random, role};
-use howdah_domain::{FailureCode, OccurrenceId, Phase, Progress, RunState};
+use howdah_domain::{FailureCode, OccurrenceId, Phase, Place, Progress, RunState};
 use howdah_store::{
     Store,
     tables::{
@@ -156,13 +156,13 @@ async fn work_until_killed(store: &Store) {
             .unwrap();
         let end = if let Start::Started(_) = start {
             let backup = world.backup(due);
-            let (run_id, path, root) = (
+            let (run_id, path, place) = (
                 id.clone(),
                 backup.copies[0].path.clone(),
-                world.destination.root.clone(),
+                world.destination.place.clone(),
             );
             let entry = store
-                .write(move |c| ledger::begin(c, &owner, Some(&run_id), &root, &path, due))
+                .write(move |c| ledger::begin(c, &owner, Some(&run_id), &place, &path, due))
                 .await
                 .unwrap();
             for rows in 0..5 {
@@ -314,7 +314,14 @@ async fn a_repair_leaves_the_living_alone() {
         store
             .write(move |c| {
                 runs::insert(c, &run)?;
-                ledger::begin(c, &owner, Some(&run.id), "/backups".as_ref(), "a/b/c", moment(1))?;
+                ledger::begin(
+                    c,
+                    &owner,
+                    Some(&run.id),
+                    &Place::folder("/backups"),
+                    "a/b/c",
+                    moment(1),
+                )?;
                 Ok(())
             })
             .await

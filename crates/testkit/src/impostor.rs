@@ -38,6 +38,8 @@ impl Impostor {
                 mode: TlsMode::Prefer,
                 ..Tls::default()
             },
+            tunnel: None,
+            forwarded: None,
         }
     }
 

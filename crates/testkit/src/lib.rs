@@ -1,18 +1,28 @@
-//! For tests: real PostgreSQL clusters of every major, a schema with every kind of object, a pooler, and servers that
-//! misbehave on purpose.
+//! For tests: real PostgreSQL clusters of every major, a schema with every kind of object, a pooler, servers that keep
+//! backups, and servers that misbehave on purpose.
 //!
 //! Everything listens on 127.0.0.1 and ends with the test, even with one that is killed. Errors are `anyhow`'s: a test
 //! wants to read them, not to tell them apart.
 
+pub mod azurite;
 pub mod certificates;
 pub mod chance;
 pub mod cluster;
 pub mod disk;
+pub mod drive;
 pub mod forward;
+pub mod ftpd;
+pub mod gate;
+pub mod gcs;
 pub mod impostor;
+pub mod moto;
 pub mod pooler;
+pub mod rclone;
 pub mod sample;
+pub mod sshd;
+pub mod tcp_gate;
 mod template;
+pub mod tools;
 
 pub use cluster::{Cluster, ClusterBuilder, Encryption};
 pub use disk::SmallDisk;

@@ -28,6 +28,12 @@ pub(crate) async fn cancel_test(desk: State<'_, Desk>, test_id: String) -> Resul
     Ok(())
 }
 
+/// Accepts an SSH server's key: `line` is the details of the failure that showed it.
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn accept_host_key(desk: State<'_, Desk>, line: String) -> Result<(), Failure> {
+    desk.engine().await?.accept_host_key(line).await
+}
+
 #[tauri::command(rename_all = "snake_case")]
 pub(crate) async fn add_server(
     desk: State<'_, Desk>,

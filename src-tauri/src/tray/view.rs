@@ -117,6 +117,8 @@ fn verdict(overview: &Overview, running: &[&RunView]) -> String {
             RunKind::Backup => "Backing up",
             RunKind::Restore => "Restoring",
             RunKind::Verify => "Verifying",
+            RunKind::Copy => "Copying a backup of",
+            RunKind::Prune => "Deleting backups of",
         };
         return format!("{doing} {}", run.database_name);
     }
@@ -197,6 +199,9 @@ mod tests {
             kind,
             database_id: None,
             database_name: None,
+            destination_id: None,
+            destination_name: None,
+            backup_id: None,
             run_id: None,
             failure: None,
             since: None,

@@ -199,6 +199,9 @@ impl WebDriver {
         let start = Instant::now();
         loop {
             let element = self.find(&format!("({xpath})[not(@disabled)]")).await;
+            // The driver would scroll to it and click at once, while the page is still on its way.
+            let into_view = "arguments[0].scrollIntoView({ block: 'nearest', behavior: 'instant' })";
+            let _ = self.run(into_view, json!([{ ELEMENT: element.0 }])).await;
             self.comes_to_rest(&element).await;
             match self
                 .post(&format!("/element/{}/click", element.0), json!({}))

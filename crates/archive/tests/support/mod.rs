@@ -4,11 +4,12 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use howdah_archive::encryption::stored_name;
 use howdah_archive::manifest::{
     BackupOptions, CHECKSUM_FILE, ClientInfo, DUMP_FILE, FileEntry, GLOBALS_FILE, Globals, MANIFEST_FILE,
     ServerInfo, checksum_text, restore_by_hand,
 };
-use howdah_archive::{EncodeOptions, Encoded, Fingerprint, Manifest, Meter, encode};
+use howdah_archive::{EncodeOptions, Encoded, Fingerprint, Manifest, Meter, Recipients, encode, encode_for};
 use howdah_domain::BackupId;
 use sha2::{Digest, Sha256};
 
@@ -391,24 +392,54 @@ pub fn encode_bytes(archive: &[u8]) -> (Encoded, Vec<u8>) {
     (encoded, stored)
 }
 
+/// As [`encode_bytes`], encrypted.
+pub fn encode_bytes_for(recipients: &Recipients, archive: &[u8]) -> (Encoded, Vec<u8>) {
+    let mut stored = Vec::new();
+    let options = EncodeOptions { level: 2, threads: 2 };
+    let meter = Meter::new();
+    let encoded = encode_for(Some(recipients), archive, &mut stored, &options, &meter, &|| {
+        false
+    })
+    .unwrap();
+    (encoded, stored)
+}
+
 /// A whole backup in a folder, as the engine writes one.
 pub fn write_backup(folder: &Path, archive: &Archive) -> (Encoded, Manifest) {
-    let (encoded, stored) = encode_bytes(&archive.bytes());
-    let index = encoded.index.to_bytes().unwrap();
-    let globals = zstd::bulk::compress(b"CREATE ROLE owner;\n", 3).unwrap();
+    write_backup_for(None, folder, archive)
+}
+
+/// As [`write_backup`], encrypted where there are recipients.
+pub fn write_backup_for(
+    recipients: Option<&Recipients>,
+    folder: &Path,
+    archive: &Archive,
+) -> (Encoded, Manifest) {
+    let sealed = |bytes: Vec<u8>| match recipients {
+        Some(recipients) => recipients.encrypt(&bytes).unwrap(),
+        None => bytes,
+    };
+    let (encoded, stored) = match recipients {
+        Some(recipients) => encode_bytes_for(recipients, &archive.bytes()),
+        None => encode_bytes(&archive.bytes()),
+    };
+    let index = sealed(encoded.index.to_bytes().unwrap());
+    let globals = sealed(zstd::bulk::compress(b"CREATE ROLE owner;\n", 3).unwrap());
     let mut files = Vec::new();
     for (name, bytes) in [
         (DUMP_FILE, &stored),
         (GLOBALS_FILE, &globals),
         ("index.json.zst", &index),
     ] {
-        std::fs::write(folder.join(name), bytes).unwrap();
+        let name = stored_name(name, recipients.is_some());
+        std::fs::write(folder.join(&name), bytes).unwrap();
         files.push(FileEntry::new(
             name,
             bytes.len() as u64,
             Sha256::digest(bytes).into(),
         ));
     }
+    let encryption = recipients.map(Recipients::to_manifest);
     let manifest = Manifest {
         format: 1,
         id: BackupId::parse("20261122T040000Z-k3x7qa").unwrap(),
@@ -437,9 +468,9 @@ pub fn write_backup(folder: &Path, archive: &Archive) -> (Encoded, Manifest) {
         raw_bytes: encoded.raw_bytes,
         tables: encoded.index.tables().count() as u64,
         rows: encoded.index.rows(),
-        restore_by_hand: restore_by_hand(&files),
+        restore_by_hand: restore_by_hand(&files, encryption.as_ref()),
         files,
-        encryption: None,
+        encryption,
     };
     let bytes = manifest.to_bytes();
     std::fs::write(folder.join(MANIFEST_FILE), &bytes).unwrap();

@@ -8,6 +8,7 @@
 mod database;
 mod measure;
 mod text;
+mod wide;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,6 +42,9 @@ struct Arguments {
     /// More of howdah's levels, beside its default
     #[arg(long, value_delimiter = ',')]
     levels: Vec<i32>,
+    /// Destinations, encryption and rules too
+    #[arg(long)]
+    wide: bool,
     /// Where backups and dumps are written; without it, a temporary folder
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -184,6 +188,9 @@ async fn compare(arguments: &Arguments, programs: &Programs, major: u16) -> anyh
         .map(|(contender, taken)| summarize(contender, &taken))
         .collect();
     report(&results, raw);
+    if arguments.wide {
+        wide::measure(&cluster, folder, arguments.rounds)?;
+    }
     Ok(())
 }
 
@@ -269,16 +276,19 @@ impl Bench<'_> {
     }
 }
 
+/// The middle one of what the rounds took.
+fn median(taken: &[Taken], of: fn(&Taken) -> Duration) -> Duration {
+    let mut all: Vec<Duration> = taken.iter().map(of).collect();
+    all.sort();
+    all[all.len() / 2]
+}
+
 fn summarize(contender: Contender, taken: &[(Taken, Option<u64>)]) -> Result {
-    let median = |of: fn(&Taken) -> Duration| {
-        let mut all: Vec<Duration> = taken.iter().map(|(taken, _)| of(taken)).collect();
-        all.sort();
-        all[all.len() / 2]
-    };
+    let runs: Vec<Taken> = taken.iter().map(|(taken, _)| *taken).collect();
     Result {
         contender,
-        wall: median(|taken| taken.wall),
-        cpu: median(|taken| taken.cpu),
+        wall: median(&runs, |taken| taken.wall),
+        cpu: median(&runs, |taken| taken.cpu),
         peak_memory: taken
             .iter()
             .map(|(taken, _)| taken.peak_memory)

@@ -11,25 +11,31 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::output::Done;
+use crate::place::Named;
 
-/// The backups that lie in a folder, whoever made them.
-pub(crate) async fn in_folder(folder: &Path, cancel: &CancellationToken) -> Result<Done, Failure> {
-    let found = catalog::list(folder, cancel).await?;
+/// The backups that lie at a place, whoever made them.
+pub(crate) async fn at_place(
+    named: &Named,
+    data_dir: Option<&Path>,
+    cancel: &CancellationToken,
+) -> Result<Done, Failure> {
+    let destination = named.open(data_dir)?;
+    let found = catalog::list(&destination, &named.place, cancel).await?;
+    let place = &named.place;
     let mut text = String::new();
     for backup in &found {
         text.push_str(&line(backup));
         text.push('\n');
     }
     text.push_str(&match found.len() {
-        0 => format!("No backups in {}.", folder.display()),
-        many => format!(
-            "{} in {}.",
-            counted(many as u64, "backup", "backups"),
-            folder.display()
-        ),
+        0 => format!("No backups in {place}."),
+        many => format!("{} in {place}.", counted(many as u64, "backup", "backups")),
     });
     let backups: Vec<Value> = found.iter().map(object).collect();
-    Ok(Done::good(json!({ "folder": folder, "backups": backups }), text))
+    Ok(Done::good(
+        json!({ "place": place.to_string(), "backups": backups }),
+        text,
+    ))
 }
 
 /// The backups that plans have made.
@@ -46,7 +52,7 @@ fn known_line(backup: &BackupView) -> String {
     let place = backup
         .copies
         .first()
-        .map_or_else(|| "nowhere".to_owned(), |copy| copy.path.display().to_string());
+        .map_or_else(|| "nowhere".to_owned(), |copy| copy.path.clone());
     format!(
         "{}  {} on {}: {}, {} as {}  {place}",
         backup.id,
@@ -68,14 +74,14 @@ fn line(backup: &FoundBackup) -> String {
             counted(manifest.tables, "table", "tables"),
             size(manifest.raw_bytes),
             size(manifest.stored_bytes()),
-            backup.path.display(),
+            backup.stored.name(),
         ),
         (None, failure) => format!(
             "cannot be read: {}  {}",
             failure
                 .as_ref()
                 .map_or("no reason is known", |failure| failure.message.as_str()),
-            backup.path.display(),
+            backup.stored.name(),
         ),
     }
 }
@@ -85,7 +91,7 @@ fn object(backup: &FoundBackup) -> Value {
     match &backup.manifest {
         Some(manifest) => json!({
             "id": manifest.id,
-            "path": backup.path,
+            "path": backup.stored.name(),
             "server": manifest.server.name,
             "database": manifest.database,
             "started_at": manifest.started_at,
@@ -97,6 +103,6 @@ fn object(backup: &FoundBackup) -> Value {
             "server_version": manifest.server.version,
             "client_version": manifest.client.version,
         }),
-        None => json!({ "path": backup.path, "error": backup.failure }),
+        None => json!({ "path": backup.stored.name(), "error": backup.failure }),
     }
 }

@@ -1,26 +1,28 @@
 //! The commands, one file each. A command turns arguments into a call of the engine, and the answer into a result.
 
 mod backup;
+mod destination;
+mod key;
 mod list;
 mod plan;
 mod programs;
+mod prune;
 mod restore;
 mod run;
 mod server;
+mod settings;
 mod show;
 mod status;
 mod verify;
 
-pub(crate) use restore::{mismatch_line, mismatch_object};
-use std::path::{Path, PathBuf};
-
-use howdah_domain::{BackupId, Failure};
+use howdah_domain::Failure;
 use howdah_engine::{Engine, Role};
+pub(crate) use restore::{mismatch_line, mismatch_object};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{Arguments, Command};
 use crate::output::{Done, Output};
-use crate::{backup_place, demo, installation};
+use crate::{demo, installation, place};
 
 /// Runs the command that was given.
 pub(crate) async fn run(
@@ -29,34 +31,63 @@ pub(crate) async fn run(
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
     let data_dir = arguments.data_dir.as_deref();
+    let key = arguments.key.as_deref();
     match arguments.command {
         Command::Programs => programs::run(),
         Command::Demo => demo::run(output, cancel).await,
         Command::Backup(backup) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
-            ended(&engine, backup::run(&engine, backup, output, cancel).await).await
+            ended(
+                &engine,
+                backup::run(&engine, backup, data_dir, output, cancel).await,
+            )
+            .await
         }
         Command::Verify { backup } => {
-            let folder = named_backup(&backup, data_dir).await?;
-            verify::run(&folder, output, cancel).await
+            let backup = place::backup(&backup, data_dir, key, output).await?;
+            verify::run(&backup, output, cancel).await
         }
         Command::Restore(restore) => {
-            let folder = named_backup(&restore.backup, data_dir).await?;
-            Box::pin(restore::run(restore, &folder, data_dir, output, cancel)).await
+            let backup = place::backup(&restore.backup, data_dir, key, output).await?;
+            Box::pin(restore::run(restore, backup, data_dir, output, cancel)).await
         }
-        Command::List { folder: Some(folder) } => list::in_folder(&folder, cancel).await,
-        Command::List { folder: None } => {
+        Command::List { place: Some(named) } => {
+            list::at_place(&place::read(&named, output)?, data_dir, cancel).await
+        }
+        Command::List { place: None } => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, list::known(&engine).await).await
         }
-        Command::Show { backup } => show::run(&named_backup(&backup, data_dir).await?).await,
+        Command::Show { backup } => {
+            show::run(&place::backup(&backup, data_dir, key, output).await?, cancel).await
+        }
         Command::Server(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
-            ended(&engine, server::run(&engine, command, output, cancel).await).await
+            ended(
+                &engine,
+                server::run(&engine, command, data_dir, output, cancel).await,
+            )
+            .await
         }
         Command::Plan(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
-            ended(&engine, plan::run(&engine, command).await).await
+            ended(&engine, plan::run(&engine, command, output).await).await
+        }
+        Command::Destination(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, destination::run(&engine, command, output).await).await
+        }
+        Command::Key(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, key::run(&engine, command).await).await
+        }
+        Command::Settings(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, settings::run(&engine, command).await).await
+        }
+        Command::Prune { plan, dry_run } => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, prune::run(&engine, plan, dry_run, cancel).await).await
         }
         Command::Status => {
             let engine = installation::open(data_dir, Role::Guest).await?;
@@ -73,23 +104,4 @@ pub(crate) async fn run(
 async fn ended(engine: &Engine, result: Result<Done, Failure>) -> Result<Done, Failure> {
     engine.shutdown(installation::FAREWELL).await;
     result
-}
-
-/// The folder of the backup that was named: a path, or the id of one that the data directory knows. The data directory is
-/// opened only for an id.
-async fn named_backup(named: &str, data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(folder) = backup_place::as_path(named) {
-        return Ok(folder);
-    }
-    let Some(id) = BackupId::parse(named) else {
-        return Err(backup_place::none(named));
-    };
-    let engine = installation::open(data_dir, Role::Guest).await?;
-    let page = engine.backup_page(&id).await;
-    engine.shutdown(installation::FAREWELL).await;
-    let copies = page.map_err(|_| backup_place::none(named))?.backup.copies;
-    let present = copies.iter().find(|copy| copy.present).or(copies.first());
-    present
-        .map(|copy| copy.path.clone())
-        .ok_or_else(|| backup_place::none(named))
 }

@@ -1,20 +1,19 @@
 //! `howdah plan`: what is backed up, when, to where.
 
-use std::path::absolute;
-
-use howdah_domain::{Failure, FailureCode, Plan as DomainPlan, PlanId, Scope};
+use howdah_domain::{Encryption, Failure, Plan as DomainPlan, PlanId, RetentionRule, Scope};
 use howdah_engine::Engine;
 use howdah_engine::api::{PlanDraft, ScheduleQuestion};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arguments::{Plan, PlanAdd};
-use crate::output::Done;
+use crate::commands::destination;
+use crate::output::{Done, Output};
 use crate::schedule;
 
-pub(crate) async fn run(engine: &Engine, command: Plan) -> Result<Done, Failure> {
+pub(crate) async fn run(engine: &Engine, command: Plan, output: Output) -> Result<Done, Failure> {
     match command {
-        Plan::Add(arguments) => add(engine, *arguments).await,
+        Plan::Add(arguments) => add(engine, *arguments, output).await,
         Plan::List => list(engine).await,
         Plan::Remove { plan } => {
             let plan = engine.plan(&PlanId::from_text(plan)).await?;
@@ -25,7 +24,7 @@ pub(crate) async fn run(engine: &Engine, command: Plan) -> Result<Done, Failure>
     }
 }
 
-async fn add(engine: &Engine, arguments: PlanAdd) -> Result<Done, Failure> {
+async fn add(engine: &Engine, arguments: PlanAdd, output: Output) -> Result<Done, Failure> {
     let server = engine.find_server(&arguments.server).await?;
     let database = arguments
         .database
@@ -38,11 +37,35 @@ async fn add(engine: &Engine, arguments: PlanAdd) -> Result<Done, Failure> {
     } else {
         Scope::Database { name: database }
     };
-    let folder = match arguments.to {
-        Some(folder) => absolute(&folder).map_err(|error| {
-            Failure::new(FailureCode::InvalidInput, "--to is not a folder's name.").details(error.to_string())
-        })?,
-        None => proposal.folder,
+    let mut recipients = arguments.encrypt_to;
+    if arguments.encrypt {
+        recipients.insert(0, engine.own_key().await?.recipient);
+    }
+    let encryption = if recipients.is_empty() {
+        Encryption::None
+    } else {
+        Encryption::Keys { recipients }
+    };
+    let retention = RetentionRule {
+        keep_last: arguments.keep_last,
+        keep_within_days: arguments.keep_days,
+        daily: arguments.keep_daily,
+        weekly: arguments.keep_weekly,
+        monthly: arguments.keep_monthly,
+        yearly: arguments.keep_yearly,
+        ..RetentionRule::default()
+    };
+    let mut destinations = Vec::new();
+    for named in &arguments.to {
+        destinations.push(destination::chosen(engine, named, output).await?);
+    }
+    let places = match destinations.as_slice() {
+        [] => proposal.folder.display().to_string(),
+        chosen => chosen
+            .iter()
+            .map(|view| view.location.as_str())
+            .collect::<Vec<_>>()
+            .join(" and "),
     };
     let plan = engine
         .save_plan(PlanDraft {
@@ -53,19 +76,22 @@ async fn add(engine: &Engine, arguments: PlanAdd) -> Result<Done, Failure> {
             globals: !arguments.no_globals,
             schedule: arguments.schedule,
             time_zone: arguments.time_zone.unwrap_or(proposal.time_zone),
-            folder: folder.clone(),
+            folder: destinations.is_empty().then_some(proposal.folder),
+            destinations: destinations.into_iter().map(|view| view.id).collect(),
+            encryption: Some(encryption),
+            passphrase: None,
+            retention: Some(retention),
             enabled: true,
         })
         .await?;
     let next = next_runs(engine, &plan)?;
     let mut text = format!(
-        "Plan {}: {} on {}, {} ({}), into {}",
+        "Plan {}: {} on {}, {} ({}), to {places}",
         plan.id,
         scope_words(&plan.scope),
         server.name,
         schedule::tell(&plan.schedule),
         plan.time_zone,
-        folder.display()
     );
     if let Some(first) = next.first() {
         text.push_str(&format!("\nNext: {first}"));

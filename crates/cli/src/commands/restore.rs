@@ -8,6 +8,7 @@ use howdah_domain::Failure;
 use howdah_domain::units::{count, counted, duration};
 use howdah_engine::Role;
 use howdah_engine::restore::{RestoreRequest, compare_with, restore};
+use howdah_engine::stored::StoredBackup;
 use howdah_engine::work::Reporter;
 use howdah_postgres::compare::{Comparison, Mismatch};
 use howdah_postgres::programs::Programs;
@@ -22,18 +23,18 @@ use crate::{installation, target};
 
 pub(crate) async fn run(
     arguments: Restore,
-    folder: &Path,
+    backup: StoredBackup,
     data_dir: Option<&Path>,
     output: Output,
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
     let began = Instant::now();
-    let target = target::resolve(&arguments.target, output, cancel).await?;
+    let target = target::reach(&arguments.target, data_dir, output, cancel).await?;
     let jobs = arguments.jobs.map_or_else(processors, usize::from);
     let request = RestoreRequest {
-        folder: folder.to_owned(),
-        target: target.connection,
-        secret: target.password,
+        backup,
+        target: target.connection().clone(),
+        secret: target.password.clone(),
         options: Options {
             create: arguments.create,
             clean: arguments.clean,
@@ -44,13 +45,14 @@ pub(crate) async fn run(
     };
     let teller = Arc::new(Teller::new(output));
     let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
-    let restored = recorded(&request, data_dir, &reporter, output, cancel).await?;
+    let restored = recorded(&request, data_dir, &reporter, output, cancel).await;
+    let restored = target.judged(restored).await?;
     let comparison = if arguments.no_compare {
         None
     } else {
         let secret = request.secret.as_ref();
         let compared = compare_with(
-            folder,
+            &request.backup,
             restored.part.as_ref(),
             &request.target,
             secret,
@@ -58,7 +60,7 @@ pub(crate) async fn run(
             &reporter,
             cancel,
         );
-        Some(Box::pin(compared).await?)
+        Some(target.judged(Box::pin(compared).await).await?)
     };
     teller.finish();
     Ok(tell(&request, &restored, comparison.as_ref(), began.elapsed()))
@@ -99,7 +101,7 @@ fn tell(
 ) -> Done {
     let database = &request.target.database;
     let mut json = json!({
-        "path": request.folder,
+        "path": request.backup.name(),
         "database": database,
         "warnings": restored.warnings,
         "seconds": took.as_secs_f64(),

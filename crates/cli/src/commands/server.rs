@@ -1,5 +1,7 @@
 //! `howdah server`: the servers that Howdah knows.
 
+use std::path::Path;
+
 use howdah_domain::{Failure, FailureCode};
 use howdah_engine::Engine;
 use howdah_engine::api::{ConnectionInput, ServerView, TestReport, TestRequest, TestState};
@@ -13,6 +15,7 @@ use crate::target;
 pub(crate) async fn run(
     engine: &Engine,
     command: Server,
+    data_dir: Option<&Path>,
     output: Output,
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
@@ -22,17 +25,15 @@ pub(crate) async fn run(
             name,
             environment,
             password_stdin,
+            tunnel,
         } => {
             let target = Target {
                 url: Some(url),
                 password_stdin,
+                tunnel,
             };
             // The password goes from here to the keyring; the text itself is kept nowhere.
-            let resolved = target::resolve(&target, output, cancel).await?;
-            let input = ConnectionInput::Form {
-                connection: resolved.connection,
-                password: resolved.password,
-            };
+            let input = target::input(&target, data_dir, output, cancel).await?;
             let name = name.unwrap_or_default();
             let server = engine.add_server(input, &name, environment.into()).await?;
             let text = format!("{} is added: {}", server.name, server.connection.display());

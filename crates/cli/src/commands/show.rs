@@ -1,24 +1,24 @@
 //! `howdah show`: a backup's manifest, tables, rows, sizes.
 
-use std::path::Path;
-
 use howdah_archive::Manifest;
 use howdah_domain::Failure;
 use howdah_domain::units::{count, counted, size};
 use howdah_engine::api::TableView;
 use howdah_engine::catalog;
+use howdah_engine::stored::StoredBackup;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::output::Done;
 
-pub(crate) async fn run(folder: &Path) -> Result<Done, Failure> {
-    let manifest = catalog::open(folder).await?;
-    let index = catalog::index(folder).await?;
+pub(crate) async fn run(backup: &StoredBackup, cancel: &CancellationToken) -> Result<Done, Failure> {
+    let manifest = backup.manifest(cancel).await?;
+    let index = backup.index(&manifest, cancel).await?;
     let tables = catalog::tables(&index);
-    let text = tell(folder, &manifest, &tables);
+    let text = tell(backup, &manifest, &tables);
     let json = json!({
         "id": manifest.id,
-        "path": folder,
+        "path": backup.name(),
         "raw_bytes": manifest.raw_bytes,
         "stored_bytes": manifest.stored_bytes(),
         "rows": manifest.rows,
@@ -30,10 +30,10 @@ pub(crate) async fn run(folder: &Path) -> Result<Done, Failure> {
     Ok(Done::good(json, text))
 }
 
-fn tell(folder: &Path, manifest: &Manifest, tables: &[TableView]) -> String {
+fn tell(backup: &StoredBackup, manifest: &Manifest, tables: &[TableView]) -> String {
     let mut lines = vec![
         format!("Backup     {}", manifest.id),
-        format!("Folder     {}", folder.display()),
+        format!("Place      {}", backup.name()),
         format!("Database   {} on {}", manifest.database, manifest.server.name),
         format!("Begun      {}", manifest.started_at),
         format!("Finished   {}", manifest.finished_at),

@@ -1,11 +1,11 @@
 //! `howdah verify`: reads a backup again, every byte of it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use howdah_archive::Report;
 use howdah_domain::units::{count, counted, size};
 use howdah_domain::{Failure, FailureCode};
+use howdah_engine::stored::StoredBackup;
 use howdah_engine::verify::verify;
 use howdah_engine::work::Reporter;
 use serde_json::json;
@@ -14,18 +14,22 @@ use tokio_util::sync::CancellationToken;
 use crate::output::{Done, End, Output};
 use crate::progress::Teller;
 
-pub(crate) async fn run(folder: &Path, output: Output, cancel: &CancellationToken) -> Result<Done, Failure> {
+pub(crate) async fn run(
+    backup: &StoredBackup,
+    output: Output,
+    cancel: &CancellationToken,
+) -> Result<Done, Failure> {
     let teller = Arc::new(Teller::new(output));
     let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
-    let report = verify(folder, &reporter, cancel).await;
+    let report = verify(backup, &reporter, cancel).await;
     teller.finish();
-    Ok(tell(folder, &report?))
+    Ok(tell(backup, &report?))
 }
 
-fn tell(folder: &Path, report: &Report) -> Done {
+fn tell(backup: &StoredBackup, report: &Report) -> Done {
     let json = json!({
         "whole": report.is_whole(),
-        "path": folder,
+        "path": backup.name(),
         "files": report.files,
         "bytes": report.bytes,
         "tables": report.tables,

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use howdah_archive::EncodeOptions;
 use howdah_domain::units::{count, counted, duration, size};
 use howdah_domain::{BackupId, Connection, Failure, FailureCode, Secret, Selection, SystemClock};
-use howdah_engine::backup::{BackupRequest, Finished, Ledger, back_up};
+use howdah_engine::backup::{BackupRequest, Finished, Ledger, Target, back_up};
 use howdah_engine::restore::{RestoreRequest, compare_with, restore};
+use howdah_engine::stored::StoredBackup;
 use howdah_engine::verify::verify;
 use howdah_engine::work::Reporter;
 use howdah_postgres::Error;
@@ -19,7 +20,7 @@ use howdah_postgres::compare::Comparison;
 use howdah_postgres::instance::{self, Instance, Setup, Stop};
 use howdah_postgres::programs::{Programs, ServerPrograms};
 use howdah_postgres::restore::Options;
-use howdah_storage::{Folder, ObjectPath};
+use howdah_storage::{Destination as _, Folder, ObjectPath};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -145,9 +146,9 @@ impl Demo<'_> {
 
         let step = Instant::now();
         self.teller.doing("Reading the backup again");
-        let folder = self.backups.join(finished.folder.as_str());
+        let stored = StoredBackup::in_folder(&self.backups.join(finished.folder.as_str()))?;
         let reporter: Arc<dyn Reporter> = Arc::clone(self.teller) as _;
-        let verdict = verify(&folder, &reporter, self.cancel).await?;
+        let verdict = verify(&stored, &reporter, self.cancel).await?;
         if let Some(failure) = verdict.to_failure() {
             return Err(failure);
         }
@@ -156,7 +157,7 @@ impl Demo<'_> {
         let step = Instant::now();
         self.teller.doing("Restoring it into a second database");
         let request = RestoreRequest {
-            folder: folder.clone(),
+            backup: stored.clone(),
             target: self.connection(COPY),
             secret: Some(self.password()),
             options: Options {
@@ -173,7 +174,7 @@ impl Demo<'_> {
         let secret = self.password();
         let target = self.connection(COPY);
         let comparison =
-            compare_with(&folder, None, &target, Some(&secret), 2, &reporter, self.cancel).await?;
+            compare_with(&stored, None, &target, Some(&secret), 2, &reporter, self.cancel).await?;
         Ok(Report {
             server_version: finished.manifest.server.version.clone(),
             filled,
@@ -199,10 +200,14 @@ impl Demo<'_> {
             selection: Selection::default(),
             globals: true,
             encode: EncodeOptions::default(),
+            recipients: None,
             patience: PATIENCE,
             lock_wait: PATIENCE,
             expected_raw_bytes: None,
-            destination: Arc::new(destination),
+            targets: vec![Target {
+                name: destination.name(),
+                destination: Arc::new(destination),
+            }],
         };
         let reporter: Arc<dyn Reporter> = Arc::clone(self.teller) as _;
         Box::pin(back_up(
@@ -253,9 +258,11 @@ impl Ledger for NoLedger {
         Ok(())
     }
 
-    async fn removed(&self) -> Result<(), Failure> {
+    async fn removed(&self, _: usize) -> Result<(), Failure> {
         Ok(())
     }
+
+    fn keep(&self, _: usize) {}
 }
 
 impl Report {

@@ -1,29 +1,9 @@
 //! Backups, their copies and their tables.
 
-use std::path::PathBuf;
-
-use howdah_domain::{BackupId, DatabaseId, DestinationId, Failure, RunId};
+use howdah_domain::{BackupId, DatabaseId, DestinationId, Encryption, Failure, RunId};
 use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
-
-/// A destination.
-#[derive(Debug, Clone, Serialize, TS)]
-#[ts(export)]
-pub struct DestinationView {
-    /// Its id.
-    pub id: DestinationId,
-    /// Its name.
-    pub name: String,
-    /// The folder.
-    pub folder: PathBuf,
-    /// Copies there.
-    pub backups: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Bytes free, where known.
-    pub free_bytes: Option<u64>,
-}
 
 /// A backup in a list.
 #[derive(Debug, Clone, Serialize, TS)]
@@ -62,6 +42,10 @@ pub struct BackupView {
     /// When it was last read back and found whole.
     #[ts(type = "string | null")]
     pub verified_at: Option<Timestamp>,
+    /// Whether it is kept from every rule.
+    pub pinned: bool,
+    /// Who can read it.
+    pub encryption: Encryption,
 }
 
 /// A backup on one destination.
@@ -72,12 +56,37 @@ pub struct CopyView {
     pub destination_id: DestinationId,
     /// Its name.
     pub destination_name: String,
-    /// The backup's folder, absolute.
-    pub path: PathBuf,
+    /// Where it lies, for people: the folder's absolute path, or the destination's URL and the folder there.
+    pub path: String,
+    /// What is known of it.
+    pub state: CopyState,
     /// Whether it is there, as far as the last look showed.
     pub present: bool,
-    /// What is wrong with it.
+    /// When it was last checked and found whole: read back, or compared by its destination's own checksums.
+    #[ts(type = "string | null")]
+    pub verified_at: Option<Timestamp>,
+    /// What is wrong with it, or why the last attempt to make or delete it failed.
     pub failure: Option<Failure>,
+    /// When that is tried again.
+    #[ts(type = "string | null")]
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// What is known of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum CopyState {
+    /// It is to be made from another copy.
+    Wanted,
+    /// It is there.
+    Present,
+    /// It was there, and is not found any more.
+    Missing,
+    /// It is there, and not as it was written.
+    Damaged,
+    /// It is being deleted.
+    Deleting,
 }
 
 /// A backup's own page.

@@ -36,6 +36,8 @@ pub enum Event {
     },
     /// Servers, databases or plans changed.
     Databases,
+    /// Destinations changed.
+    Destinations,
     /// Backups came or went.
     Backups {
         /// Of which database.

@@ -4,19 +4,29 @@
 //! strings in UTC, sizes are bytes, durations are milliseconds.
 
 mod backup;
+mod destination;
+mod drive;
 mod event;
+mod key;
 mod overview;
 mod plan;
+mod retention;
 mod run;
 mod server;
 mod settings;
+mod state;
 
 pub use backup::*;
+pub use destination::*;
+pub use drive::*;
 pub use event::*;
+pub use key::*;
 pub use overview::*;
 pub use plan::*;
+pub use retention::*;
 pub use run::*;
 pub use server::*;
 pub use settings::*;
+pub use state::*;
 
 pub use howdah_domain::{TestReport, TestState, TestStep, TestStepId};

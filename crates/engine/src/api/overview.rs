@@ -1,6 +1,8 @@
 //! The first page and a database's own page: what is well, what needs somebody, what is due.
 
-use howdah_domain::{DatabaseId, Environment, Failure, Plan, PlanId, RunId, ServerId};
+use howdah_domain::{
+    BackupId, DatabaseId, DestinationId, Environment, Failure, Plan, PlanId, RunId, ServerId,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
@@ -47,8 +49,14 @@ pub struct Need {
     pub database_id: Option<DatabaseId>,
     /// Its name, for the sentence.
     pub database_name: Option<String>,
+    /// The destination concerned.
+    pub destination_id: Option<DestinationId>,
+    /// Its name.
+    pub destination_name: Option<String>,
     /// The run that failed.
     pub run_id: Option<RunId>,
+    /// The backup whose copy is concerned; of several, the newest.
+    pub backup_id: Option<BackupId>,
     /// Why.
     pub failure: Option<Failure>,
     /// Since when.
@@ -67,6 +75,14 @@ pub enum NeedKind {
     Overdue,
     /// The keyring is locked or absent while passwords are needed.
     Keyring,
+    /// A destination asks for something: a new sign-in, or it was not there when it was last looked at.
+    Destination,
+    /// A copy is damaged or missing, and there is none to repair it from.
+    CopyLost,
+    /// A copy is owed and could not be made for a day.
+    CopyOwed,
+    /// The recovery kit was never saved, and backups are encrypted to this machine's own key.
+    KitUnsaved,
     /// A database is no longer on its server.
     DatabaseVanished,
     /// A database has a plan and no backup yet, and none is running.

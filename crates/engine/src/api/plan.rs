@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use howdah_domain::{PlanId, Schedule, Scope, Selection, ServerId};
+use howdah_domain::{
+    DestinationId, Encryption, PlanId, RetentionRule, Schedule, Scope, Secret, Selection, ServerId,
+};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -39,8 +41,23 @@ pub struct PlanDraft {
     pub schedule: Schedule,
     /// In which IANA time zone.
     pub time_zone: String,
-    /// Into which folder; `~/` is the home directory. A destination is made of it where none is there.
-    pub folder: PathBuf,
+    /// Into which folder, `~/` being the home directory. A destination is made of it where none is there; it comes before
+    /// `destinations`.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// To which destinations.
+    #[serde(default)]
+    pub destinations: Vec<DestinationId>,
+    /// Who can read the backups; none leaves it as it is, or for a new plan unencrypted.
+    #[serde(default)]
+    pub encryption: Option<Encryption>,
+    /// The passphrase, where that opens the backups; none leaves the one that is kept.
+    #[serde(default)]
+    #[ts(optional, as = "Option<String>")]
+    pub passphrase: Option<Secret>,
+    /// For how long backups are kept; none leaves it as it is, or for a new plan keeps everything.
+    #[serde(default)]
+    pub retention: Option<RetentionRule>,
     /// Whether the schedule starts it.
     pub enabled: bool,
 }

@@ -1,5 +1,6 @@
 //! Servers, and the test of a connection.
 
+use howdah_domain::destination::SshTarget;
 use howdah_domain::{Connection, Environment, Secret, Selection, ServerId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -18,6 +19,8 @@ pub struct ServerView {
     pub environment: Environment,
     /// Whether the keyring is said to hold a password for it.
     pub has_password: bool,
+    /// Whether the keyring is said to hold what opens its SSH tunnel.
+    pub has_ssh_secret: bool,
 }
 
 /// A change to a server. Absent fields stay.
@@ -33,6 +36,9 @@ pub struct ServerChange {
     /// A new password; the empty text removes the old one.
     #[ts(type = "string", optional)]
     pub password: Option<Secret>,
+    /// A new passphrase or password of the SSH login; the empty text removes the old one.
+    #[ts(type = "string", optional)]
+    pub ssh_secret: Option<Secret>,
     /// What it is used for.
     #[ts(optional)]
     pub environment: Option<Environment>,
@@ -63,6 +69,14 @@ pub enum ConnectionInput {
         /// A password typed beside it.
         #[ts(type = "string | null")]
         password: Option<Secret>,
+        /// The SSH server to go through, chosen beside it.
+        #[serde(default)]
+        #[ts(optional)]
+        tunnel: Option<SshTarget>,
+        /// The passphrase or password of the SSH login.
+        #[serde(default)]
+        #[ts(type = "string", optional)]
+        ssh_secret: Option<Secret>,
     },
     /// A filled form.
     Form {
@@ -71,6 +85,10 @@ pub enum ConnectionInput {
         /// The password typed.
         #[ts(type = "string | null")]
         password: Option<Secret>,
+        /// The passphrase or password of the SSH login, where the connection has a tunnel.
+        #[serde(default)]
+        #[ts(type = "string", optional)]
+        ssh_secret: Option<Secret>,
     },
     /// A server known already, with the password in the keyring.
     Server {

@@ -26,6 +26,23 @@ pub struct Settings {
     pub default_folder: PathBuf,
     /// When new plans run.
     pub default_time: TimeOfDay,
+    /// Days after which a copy is checked again; 0 is never. At most 365.
+    #[serde(default = "default_verify_days")]
+    pub verify_days: u32,
+    /// Whether every copy is checked; else a sample: of each database, at each destination, the newest copies and the one that was
+    /// not checked for longest.
+    #[serde(default)]
+    pub verify_all: bool,
+    /// Whether copies are read back in full; else those whose destination keeps checksums of its own are checked by these.
+    #[serde(default)]
+    pub verify_by_reading: bool,
+    /// Whether the copy of the settings that goes to encrypted destinations holds passwords and tokens too.
+    #[serde(default)]
+    pub export_secrets: bool,
+}
+
+fn default_verify_days() -> u32 {
+    7
 }
 
 /// The window's colours.

@@ -4,27 +4,29 @@ use std::io;
 
 use bytes::Bytes;
 use howdah_archive::manifest::FileEntry;
-use howdah_storage::{Destination, Error, ObjectPath};
+use howdah_storage::{Destination, Error, ObjectPath, Stored};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 /// zstd's level for the small files: they are written once, and size counts more than the milliseconds.
 const LEVEL: i32 = 9;
 
-/// Puts `bytes` as `name` into `folder`, and answers the entry for the manifest.
-pub(super) async fn put(
+/// The manifest's entry of a file.
+pub(super) fn entry(name: &str, bytes: &[u8]) -> FileEntry {
+    FileEntry::new(name, bytes.len() as u64, Sha256::digest(bytes).into())
+}
+
+/// Puts `bytes` at `path`.
+pub(crate) async fn put(
     destination: &dyn Destination,
-    folder: &ObjectPath,
-    name: &str,
-    bytes: Vec<u8>,
+    path: &ObjectPath,
+    bytes: Bytes,
     cancel: &CancellationToken,
-) -> Result<FileEntry, Error> {
+) -> Result<Stored, Error> {
     let len = bytes.len() as u64;
-    let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-    let mut writer = destination.create(&folder.join(name)?, cancel).await?;
-    writer.write(Bytes::from(bytes)).await?;
-    writer.finish(len).await?;
-    Ok(FileEntry::new(name, len, sha256))
+    let mut writer = destination.create(path, Some(len), cancel).await?;
+    writer.write(bytes).await?;
+    writer.finish(len).await
 }
 
 /// Compresses a text with checksum and content size, as every other `.zst` of a backup.

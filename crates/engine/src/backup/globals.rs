@@ -37,7 +37,7 @@ pub(super) async fn readable(
 
 /// Saves what may be read. A right that is missing after all leaves the globals out, and says so; any other error fails the backup.
 pub(super) async fn save(
-    work: &Work<'_>,
+    work: &mut Work<'_>,
     readable: Option<Readable>,
 ) -> Result<(Globals, Option<FileEntry>), Failure> {
     let passwords = match readable {
@@ -59,7 +59,7 @@ pub(super) async fn save(
     let compressed = files::compress(&sql).map_err(|error| {
         Failure::new(FailureCode::Internal, "Compressing the globals failed.").details(error.to_string())
     })?;
-    let file = work.put(GLOBALS_FILE, compressed).await?;
+    let file = work.put_sealed(GLOBALS_FILE, compressed).await?;
     Ok((
         if passwords {
             Globals::WithPasswords

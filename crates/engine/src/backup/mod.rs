@@ -4,14 +4,16 @@
 //! 0; globals and index; `manifest.sha256`; `manifest.json` last. Whatever ends it earlier, what was written is removed,
 //! and where even that fails the ledger's entry stays for the next start. Knows no run, no plan and no SQLite.
 
-mod files;
+pub(crate) mod files;
 mod globals;
+mod lanes;
 mod pump;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use howdah_archive::encryption::{Recipients, stored_name};
 use howdah_archive::index::INDEX_FILE;
 use howdah_archive::manifest::{
     BackupOptions, CHECKSUM_FILE, ClientInfo, DUMP_FILE, FORMAT, FileEntry, Globals, MANIFEST_FILE,
@@ -30,9 +32,11 @@ use howdah_postgres::tls::refused_by_client;
 use howdah_storage::{Destination, ObjectPath};
 use tokio_util::sync::CancellationToken;
 
+pub use self::lanes::Checksums;
+use self::lanes::Lanes;
 use self::pump::{Pump, Stop};
 use crate::catalog::folder_of;
-use crate::engine::OrFailure;
+use crate::engine::{OrFailure, internal};
 use crate::random;
 use crate::work::Reporter;
 
@@ -63,26 +67,40 @@ pub struct BackupRequest {
     pub globals: bool,
     /// How to encode.
     pub encode: EncodeOptions,
+    /// Who can read it; none is everybody who gets at the files.
+    pub recipients: Option<Recipients>,
     /// How long nothing may move before the run is ended.
     pub patience: Duration,
     /// How long pg_dump waits for a lock.
     pub lock_wait: Duration,
     /// Bytes that the dump had last time.
     pub expected_raw_bytes: Option<u64>,
-    /// Where to.
+    /// Where to, all in one pass.
+    pub targets: Vec<Target>,
+}
+
+/// A destination of a backup.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What people call it.
+    pub name: String,
+    /// The destination.
     pub destination: Arc<dyn Destination>,
 }
 
-/// Remembers what is being written where, so that a crash leaves nothing behind.
+/// Remembers what is being written where, so that a crash leaves nothing behind. Targets are named by their number in
+/// [`BackupRequest::targets`].
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Before the first byte.
+    /// Before the first byte: `folder` is about to be written at every target.
     async fn begin(&self, id: &BackupId, folder: &ObjectPath) -> Result<(), Failure>;
-    /// After what was written has been removed again.
-    async fn removed(&self) -> Result<(), Failure>;
+    /// After what was written at a target has been removed again.
+    async fn removed(&self, target: usize) -> Result<(), Failure>;
+    /// What was written at a target could not be removed now: its entry stays until somebody can.
+    fn keep(&self, target: usize);
 }
 
-/// A backup that is in place. The caller lists it and closes the ledger's entry in one step.
+/// A backup that is in place. The caller lists it and closes the ledger's entries in one step.
 #[derive(Debug, Clone)]
 pub struct Finished {
     /// Its folder in the destination.
@@ -93,6 +111,9 @@ pub struct Finished {
     pub index: Index,
     /// Bytes of all its files, the manifest and its checksum included.
     pub stored_bytes: u64,
+    /// What became of each target, in their order: what the destination said of the files, or why it has no copy. At least one
+    /// has it.
+    pub copies: Vec<Result<Checksums, Failure>>,
 }
 
 /// Makes one backup.
@@ -135,13 +156,13 @@ pub async fn back_up(
     let folder = folder_of(&request.server_name, &request.connection.database, &id)?;
     ledger.begin(&id, &folder).await?;
 
-    let work = Work {
+    let mut work = Work {
         request,
         client: &client,
         chosen: &chosen,
         reporter,
         cancel,
-        folder: &folder,
+        lanes: Lanes::new(&request.targets, &folder, &**reporter, cancel, request.patience),
         expected,
     };
     let outcome = async {
@@ -153,6 +174,7 @@ pub async fn back_up(
             .into_iter()
             .flatten()
             .collect();
+        let encryption = request.recipients.as_ref().map(Recipients::to_manifest);
         let manifest = Manifest {
             format: FORMAT,
             id: id.clone(),
@@ -181,23 +203,29 @@ pub async fn back_up(
             raw_bytes: encoded.raw_bytes,
             tables: encoded.index.tables().count() as u64,
             rows: encoded.index.tables().map(|entry| entry.rows).sum(),
-            restore_by_hand: restore_by_hand(&files),
+            restore_by_hand: restore_by_hand(&files, encryption.as_ref()),
             files,
-            encryption: None,
+            encryption,
         };
         let manifest_bytes = work.manifest(&manifest).await?;
-        Ok(Finished {
-            folder: folder.clone(),
-            stored_bytes: manifest.stored_bytes() + manifest_bytes,
-            manifest,
-            index: encoded.index,
-        })
+        Ok((manifest, encoded.index, manifest_bytes))
     }
     .await;
-    if outcome.is_err() {
-        clean_up(request, &folder, ledger, reporter).await;
+    let lost = match &outcome {
+        Ok(_) => work.lanes.lost(),
+        Err(_) => (0..request.targets.len()).collect(),
+    };
+    let copies = work.lanes.outcomes();
+    for target in lost {
+        clean_up(&request.targets[target], target, &folder, ledger, reporter).await;
     }
-    outcome
+    outcome.map(|(manifest, index, manifest_bytes)| Finished {
+        stored_bytes: manifest.stored_bytes() + manifest_bytes,
+        folder,
+        manifest,
+        index,
+        copies,
+    })
 }
 
 /// What is known before the dump begins.
@@ -275,18 +303,19 @@ async fn prepare(
     })
 }
 
-/// Removes what a failed backup wrote. The ledger forgets it only when it is gone.
+/// Removes what a failed backup wrote at a target. The ledger forgets it only when it is gone.
 async fn clean_up(
-    request: &BackupRequest,
+    target: &Target,
+    number: usize,
     folder: &ObjectPath,
     ledger: &dyn Ledger,
     reporter: &Arc<dyn Reporter>,
 ) {
     // Not the run's own token: that one may be cancelled already, and the leavings must go all the same.
     let token = CancellationToken::new();
-    let removal = request.destination.delete_folder(folder, &token);
+    let removal = target.destination.delete_folder(folder, &token);
     let result = match tokio::time::timeout(CLEANUP_PATIENCE, removal).await {
-        Ok(Ok(())) => ledger.removed().await,
+        Ok(Ok(())) => ledger.removed(number).await,
         Ok(Err(error)) => Err(error.to_failure()),
         Err(_) => Err(Failure::new(
             FailureCode::Timeout,
@@ -294,9 +323,10 @@ async fn clean_up(
         )),
     };
     if let Err(failure) = result {
+        ledger.keep(number);
         reporter.warn(format!(
-            "What this backup had written could not be removed yet ({}). Howdah removes it at its next start.",
-            failure.message
+            "What this backup had written at {} could not be removed yet ({}). Howdah tries again.",
+            target.name, failure.message
         ));
     }
 }
@@ -308,17 +338,15 @@ struct Work<'a> {
     chosen: &'a Chosen,
     reporter: &'a Arc<dyn Reporter>,
     cancel: &'a CancellationToken,
-    folder: &'a ObjectPath,
+    lanes: Lanes<'a>,
     expected: Option<u64>,
 }
 
 impl Work<'_> {
-    /// Runs pg_dump through the encoder into the destination.
-    async fn dump(&self) -> Result<(Encoded, FileEntry), Failure> {
-        let path = self.folder.join(DUMP_FILE).or_failure()?;
-        let writer = self
-            .in_time(self.request.destination.create(&path, self.cancel))
-            .await?;
+    /// Runs pg_dump through the encoder into the destinations.
+    async fn dump(&mut self) -> Result<(Encoded, FileEntry), Failure> {
+        let name = self.stored_name(DUMP_FILE);
+        let fan = self.lanes.create(&name, self.expected).await?;
         self.reporter.phase(Phase::Dumping);
         let mut dump = Dump {
             client: self.client,
@@ -335,18 +363,23 @@ impl Work<'_> {
             .ok_or_else(|| Failure::new(FailureCode::Internal, "pg_dump was started without an output."))?;
         let pump = Pump {
             encode: self.request.encode,
+            recipients: self.request.recipients.as_ref(),
             patience: self.request.patience,
             expected: self.expected,
             reporter: &**self.reporter,
             cancel: self.cancel,
         };
-        match pump.run(stdout, writer).await {
-            Ok((mut encoded, writer)) => {
+        match pump.run(stdout, fan, &mut self.lanes).await {
+            Ok((mut encoded, fan)) => {
                 self.exit_of(&mut dump).await?;
                 // What the archive does not say, and equal values may print differently by.
                 encoded.index.settings.extend(self.chosen.settings.clone());
-                self.in_time(writer.finish(encoded.stored_bytes)).await?;
-                let file = FileEntry::new(DUMP_FILE, encoded.stored_bytes, encoded.sha256);
+                self.lanes.finish(fan, encoded.stored_bytes).await?;
+                if self.request.recipients.is_some() && self.request.selection != Selection::default() {
+                    // The manifest of an encrypted backup names no table.
+                    encoded.index.selection = Some(self.request.selection.clone());
+                }
+                let file = FileEntry::new(name, encoded.stored_bytes, encoded.sha256);
                 Ok((encoded, file))
             }
             Err(stop) => Err(self.why(stop, &mut dump).await),
@@ -414,13 +447,13 @@ impl Work<'_> {
     }
 
     async fn globals(
-        &self,
+        &mut self,
         readable: Option<globals::Readable>,
     ) -> Result<(Globals, Option<FileEntry>), Failure> {
         globals::save(self, readable).await
     }
 
-    async fn index(&self, index: &Index) -> Result<FileEntry, Failure> {
+    async fn index(&mut self, index: &Index) -> Result<FileEntry, Failure> {
         let index = index.clone();
         let bytes = tokio::task::spawn_blocking(move || index.to_bytes())
             .await
@@ -428,11 +461,11 @@ impl Work<'_> {
                 Failure::new(FailureCode::Internal, "Writing the index failed.").details(error.to_string())
             })?
             .or_failure()?;
-        self.put(INDEX_FILE, bytes).await
+        self.put_sealed(INDEX_FILE, bytes).await
     }
 
     /// The checksum, then the manifest. From then on the folder is a backup. Answers their bytes.
-    async fn manifest(&self, manifest: &Manifest) -> Result<u64, Failure> {
+    async fn manifest(&mut self, manifest: &Manifest) -> Result<u64, Failure> {
         let bytes = manifest.to_bytes();
         let checksum = checksum_text(&bytes).into_bytes();
         let total = (bytes.len() + checksum.len()) as u64;
@@ -441,22 +474,27 @@ impl Work<'_> {
         Ok(total)
     }
 
-    async fn put(&self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {
-        let put = files::put(&*self.request.destination, self.folder, name, bytes, self.cancel);
-        self.in_time(put).await
+    /// What a file is called as it is stored.
+    fn stored_name(&self, name: &str) -> String {
+        stored_name(name, self.request.recipients.is_some())
     }
 
-    /// A step at the destination, which may not last longer than a dump may stand still: a share that has gone away
-    /// answers nothing, not even an error.
-    async fn in_time<T>(
-        &self,
-        step: impl Future<Output = Result<T, howdah_storage::Error>>,
-    ) -> Result<T, Failure> {
-        let patience = self.request.patience;
-        match tokio::time::timeout(patience, step).await {
-            Ok(outcome) => outcome.or_failure(),
-            Err(_) => Err(Stop::DestinationStalled(patience).to_failure()),
-        }
+    /// Puts a file that only the recipients can read, where there are any.
+    async fn put_sealed(&mut self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {
+        let name = self.stored_name(name);
+        let bytes = match self.request.recipients.clone() {
+            None => bytes,
+            // A passphrase is stretched on purpose: work for a thread that may block.
+            Some(recipients) => tokio::task::spawn_blocking(move || recipients.encrypt(&bytes))
+                .await
+                .map_err(|error| internal("Encrypting died.", &error))?
+                .or_failure()?,
+        };
+        self.put(&name, bytes).await
+    }
+
+    async fn put(&mut self, name: &str, bytes: Vec<u8>) -> Result<FileEntry, Failure> {
+        self.lanes.put(name, bytes).await
     }
 }
 

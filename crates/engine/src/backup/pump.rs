@@ -1,4 +1,4 @@
-//! Moves pg_dump's bytes through the archive's encoder to a destination, and watches that they move.
+//! Moves pg_dump's bytes through the archive's encoder to the destinations, and watches that they move.
 //!
 //! The encoder is blocking and works on threads of its own; the destination is async. A bounded channel joins them, so
 //! that a slow destination slows pg_dump down instead of filling memory. This module knows no server: what pg_dump
@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use howdah_archive::{EncodeOptions, Encoded, Meter, encode};
+use howdah_archive::encryption::Recipients;
+use howdah_archive::{EncodeOptions, Encoded, Meter, encode_for};
 use howdah_domain::{Failure, FailureCode};
-use howdah_storage::ObjectWriter;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::lanes::{Fan, Lanes};
 use crate::work::{Reporter, TICK, tell_while};
 
 /// Chunks between the encoder and the destination.
@@ -29,8 +30,8 @@ const CHUNK: usize = 1 << 20;
 pub(super) enum Stop {
     /// The user cancelled.
     Cancelled,
-    /// The destination failed.
-    Destination(howdah_storage::Error),
+    /// No destination is left.
+    Destination(Failure),
     /// The encoder failed: the dump is truncated or malformed, or could not be read.
     Encoder(howdah_archive::Error),
     /// pg_dump wrote nothing for the given time.
@@ -43,6 +44,8 @@ pub(super) enum Stop {
 pub(super) struct Pump<'a> {
     /// How to encode.
     pub encode: EncodeOptions,
+    /// Who can read it.
+    pub recipients: Option<&'a Recipients>,
     /// How long nothing may move.
     pub patience: Duration,
     /// What `raw_bytes` is expected to become.
@@ -54,15 +57,17 @@ pub(super) struct Pump<'a> {
 }
 
 impl Pump<'_> {
-    /// Moves everything from `input` to `writer`. Gives the writer back, unfinished, with what the encoder found out.
+    /// Moves everything from `input` to the lanes that `fan` goes into; those that fall out leave. Gives the fan back, unfinished,
+    /// with what the encoder found out.
     ///
     /// When it returns an error, the caller ends pg_dump; the encoder's threads end when `input` does, or at the next
     /// chunk.
     pub(super) async fn run(
         &self,
         input: impl Read + Send + 'static,
-        mut writer: Box<dyn ObjectWriter>,
-    ) -> Result<(Encoded, Box<dyn ObjectWriter>), Stop> {
+        mut fan: Fan,
+        lanes: &mut Lanes<'_>,
+    ) -> Result<(Encoded, Fan), Stop> {
         let meter = Meter::new();
         let stopped = Arc::new(AtomicBool::new(false));
         let _stop_encoder = SetOnDrop(Arc::clone(&stopped));
@@ -73,10 +78,15 @@ impl Pump<'_> {
         let store = async {
             while let Some(chunk) = arriving.recv().await {
                 taking.store(true, Ordering::Relaxed);
-                writer.write(chunk).await?;
+                for (number, failure) in fan.write(chunk).await {
+                    lanes.leave(number, failure);
+                }
+                if fan.is_empty() {
+                    break;
+                }
                 taking.store(false, Ordering::Relaxed);
             }
-            Ok(writer)
+            lanes.demand_one().map(|()| fan)
         };
         let moving = tell_while(store, &meter, self.expected, self.reporter);
         let stored = tokio::select! {
@@ -85,10 +95,10 @@ impl Pump<'_> {
             stored = moving => stored,
             stop = self.nothing_moves(&meter, &taking) => return Err(stop),
         };
-        let writer = stored.map_err(Stop::Destination)?;
+        let fan = stored.map_err(Stop::Destination)?;
         // The channel closed, so the encoder is done: with everything, or with an error.
         match encoded.await {
-            Ok(Ok(encoded)) => Ok((encoded, writer)),
+            Ok(Ok(encoded)) => Ok((encoded, fan)),
             Ok(Err(howdah_archive::Error::Cancelled)) => Err(Stop::Cancelled),
             Ok(Err(error)) => Err(Stop::Encoder(error)),
             Err(_) => Err(Stop::Encoder(howdah_archive::Error::Compress {
@@ -106,9 +116,17 @@ impl Pump<'_> {
     ) -> oneshot::Receiver<Result<Encoded, howdah_archive::Error>> {
         let (done, encoded) = oneshot::channel();
         let (options, meter, stopped) = (self.encode, meter.clone(), Arc::clone(stopped));
+        let recipients = self.recipients.cloned();
         let work = move || {
             let is_cancelled = || stopped.load(Ordering::Relaxed);
-            let result = encode(input, ChannelWriter(chunks), &options, &meter, &is_cancelled);
+            let result = encode_for(
+                recipients.as_ref(),
+                input,
+                ChannelWriter(chunks),
+                &options,
+                &meter,
+                &is_cancelled,
+            );
             // Nobody waits for the result of a cancelled run.
             drop(done.send(result));
         };
@@ -150,7 +168,7 @@ impl Stop {
                 FailureCode::Cancelled,
                 "The backup was cancelled. Nothing of it was kept.",
             ),
-            Self::Destination(error) => error.to_failure(),
+            Self::Destination(failure) => failure.clone(),
             Self::Encoder(error) => error.to_failure(),
             Self::Silent(time) => Failure::new(
                 FailureCode::Stalled,
@@ -161,7 +179,7 @@ impl Stop {
             )
             .hint("The server may be overloaded or the connection dead. Howdah tries again."),
             Self::DestinationStalled(time) => Failure::new(
-                FailureCode::DestinationFailed,
+                FailureCode::DestinationUnreachable,
                 format!(
                     "The destination took no bytes for {}, so the backup was ended.",
                     minutes(*time)

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use howdah_domain::{Failure, FailureCode, RunKind, RunState, WaitReason};
+use howdah_domain::{Failure, FailureCode, RunKind, RunState, SkipReason, WaitReason};
 use howdah_notify::{BackedUp, Message};
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use howdah_store::tables::{backups, ledger};
 
+use super::verify::says_damaged;
 use super::{Made, Recording, cancelled};
 use crate::api::{Event, LogLevel};
 use crate::decide;
@@ -25,7 +26,12 @@ impl Engine {
     ) -> Option<Run> {
         let now = self.0.clock.now();
         let (to, failure, next_attempt_at, made) = match outcome {
-            Ok(made) => (RunState::Succeeded, None, None, made),
+            Ok(made) => {
+                let to = made
+                    .skipped
+                    .map_or(RunState::Succeeded, |reason| RunState::Skipped { reason });
+                (to, None, None, made)
+            }
             Err(failure) if self.0.ending.is_cancelled() => {
                 let interrupted =
                     Failure::new(FailureCode::Interrupted, "Howdah was quit before this run ended.")
@@ -60,6 +66,7 @@ impl Engine {
         };
         let ended = self.write_end(run, to, &outcome, made).await?;
         self.tell_end(&ended).await;
+        self.follow_up(&ended).await;
         Some(ended)
     }
 
@@ -88,9 +95,11 @@ impl Engine {
                 .0
                 .store
                 .write(move |tx| {
-                    if let Some((backup, number)) = &backup {
+                    if let Some((backup, entries)) = &backup {
                         backups::insert(tx, backup)?;
-                        ledger::remove(tx, *number)?;
+                        for number in entries {
+                            ledger::remove(tx, *number)?;
+                        }
                     }
                     let running = |state| matches!(state, RunState::Running { .. });
                     runs::transition(tx, &id, running, to, now, &outcome)
@@ -113,6 +122,22 @@ impl Engine {
                 () = self.0.ending.cancelled() => {}
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
             }
+        }
+    }
+
+    /// What a new backup brings about: copies that are still owed, and what the plan's rule drops.
+    async fn follow_up(&self, run: &Run) {
+        let left = RunState::Skipped {
+            reason: SkipReason::OtherMachine,
+        };
+        if run.kind != RunKind::Backup || (run.state != RunState::Succeeded && run.state != left) {
+            return;
+        }
+        self.0.copies_changed.notify_one();
+        if let (Some(plan_id), Some(database_id)) = (&run.plan_id, &run.database_id)
+            && let Err(failure) = self.prune_after(plan_id, database_id).await
+        {
+            tracing::warn!(%failure, "what the plan's rule drops could not be decided; the next backup does it");
         }
     }
 
@@ -150,8 +175,13 @@ impl Engine {
                 Some(Message::backup_failed(&run.database_name, run.failure.as_ref()?))
             }
             (RunState::Failed, RunKind::Verify) => {
-                let title = format!("A backup of {} is damaged", run.database_name);
-                Some(Message::failed(title, run.failure.as_ref()?))
+                let failure = run.failure.as_ref()?;
+                let title = if says_damaged(failure) {
+                    format!("A backup of {} is damaged", run.database_name)
+                } else {
+                    format!("A backup of {} could not be checked", run.database_name)
+                };
+                Some(Message::failed(title, failure))
             }
             _ => None,
         }

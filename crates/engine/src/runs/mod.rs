@@ -2,11 +2,14 @@
 
 pub(crate) mod backup;
 mod conclude;
+pub(crate) mod copies;
 mod recorder;
-mod verify;
+mod sharing;
+pub(crate) mod verify;
 
 use howdah_domain::{
-    BackupId, DatabaseId, Failure, FailureCode, OccurrenceId, PlanId, RunId, RunKind, RunState, Trigger,
+    BackupId, DatabaseId, Failure, FailureCode, OccurrenceId, PlanId, RunId, RunKind, RunState, SkipReason,
+    Trigger,
 };
 use howdah_store::tables::backups::Backup;
 use howdah_store::tables::runs::{self, NewRun, Outcome, Run, Transition};
@@ -22,8 +25,10 @@ use crate::views;
 /// What a run that succeeded leaves in the store, in the transaction that ends it.
 #[derive(Default)]
 pub(crate) struct Made {
-    /// A backup to list, and the ledger's entry to close.
-    pub(crate) backup: Option<(Backup, i64)>,
+    /// A backup to list, and the ledger's entries to close.
+    pub(crate) backup: Option<(Backup, Vec<i64>)>,
+    /// Nothing was made, and that is well.
+    pub(crate) skipped: Option<SkipReason>,
 }
 
 /// What a run is about.
@@ -155,6 +160,8 @@ impl Engine {
         match run.kind {
             RunKind::Backup => Box::pin(self.back_up(run, recording, cancel)).await,
             RunKind::Verify => self.verify(run, recording, cancel).await,
+            RunKind::Copy => Box::pin(self.make_copies(run, recording, cancel)).await,
+            RunKind::Prune => self.delete_copies(run, recording, cancel).await,
             RunKind::Restore => Err(Failure::new(
                 FailureCode::InvalidInput,
                 "A restore is done by the command that asked for it, not by the dispatcher.",

@@ -44,7 +44,7 @@ async fn a_backup_does_not_begin_when_it_cannot_be_recorded() {
     test.back_up(&wanted).await.unwrap();
     let before = files_below(&test.folder());
     fill(&disk, &test).await;
-    let failure = failure(test.back_up(&wanted).await.map(|made| made.path));
+    let failure = failure(test.back_up(&wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DiskFull, "{failure:?}");
     assert_eq!(files_below(&test.folder()), before);
     disk.make_room().unwrap();

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_domain::{BackupId, Connection, Failure, FailureCode, Phase, Progress, Secret};
+use howdah_domain::{BackupId, Connection, Failure, FailureCode, Phase, Place, Progress, Secret};
 use howdah_engine::api::LogLevel;
-use howdah_engine::backup::{BackupRequest, Finished, Ledger};
-use howdah_engine::oneoff::OneOffBackup;
+use howdah_engine::backup::{BackupRequest, Finished, Ledger, Target};
+use howdah_engine::oneoff::{OneOffBackup, OneOffPlace};
 use howdah_engine::work::Reporter;
 use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
 use howdah_testkit::Cluster;
@@ -34,9 +34,10 @@ impl ByHand {
             async fn begin(&self, _: &BackupId, _: &ObjectPath) -> Result<(), Failure> {
                 Ok(())
             }
-            async fn removed(&self) -> Result<(), Failure> {
+            async fn removed(&self, _: usize) -> Result<(), Failure> {
                 Ok(())
             }
+            fn keep(&self, _: usize) {}
         }
         let request = BackupRequest {
             server_name: "shop".to_owned(),
@@ -45,10 +46,14 @@ impl ByHand {
             selection: Default::default(),
             globals: self.globals,
             encode: Default::default(),
+            recipients: None,
             patience: self.patience,
             lock_wait: Duration::from_secs(60),
             expected_raw_bytes: None,
-            destination: self.destination,
+            targets: vec![Target {
+                name: self.destination.name(),
+                destination: self.destination,
+            }],
         };
         let never = CancellationToken::new();
         let programs = test.engine.programs();
@@ -100,9 +105,21 @@ async fn a_pg_dump_that_stays_silent_is_ended_and_the_run_says_what_it_waited_fo
 #[case::runs_full_in_mid_dump(Fault::FullAfter(500_000), "dump.pgdump.zst", FailureCode::DiskFull)]
 #[case::runs_full_at_the_manifest(Fault::FullAfter(10), "manifest.json", FailureCode::DiskFull)]
 #[case::breaks_in_mid_dump(Fault::WriteAfter(500_000), "dump.pgdump.zst", FailureCode::DestinationFailed)]
-#[case::takes_no_more_bytes(Fault::StallAfter(500_000), "dump.pgdump.zst", FailureCode::DestinationFailed)]
-#[case::takes_no_byte_of_the_index(Fault::StallAfter(0), "index.json.zst", FailureCode::DestinationFailed)]
-#[case::takes_no_byte_of_the_manifest(Fault::StallAfter(0), "manifest.json", FailureCode::DestinationFailed)]
+#[case::takes_no_more_bytes(
+    Fault::StallAfter(500_000),
+    "dump.pgdump.zst",
+    FailureCode::DestinationUnreachable
+)]
+#[case::takes_no_byte_of_the_index(
+    Fault::StallAfter(0),
+    "index.json.zst",
+    FailureCode::DestinationUnreachable
+)]
+#[case::takes_no_byte_of_the_manifest(
+    Fault::StallAfter(0),
+    "manifest.json",
+    FailureCode::DestinationUnreachable
+)]
 #[case::begins_no_file(Fault::Create, "dump.pgdump.zst", FailureCode::DestinationFailed)]
 #[case::loses_a_byte_of_the_dump(Fault::LoseLastByte, "dump.pgdump.zst", FailureCode::DestinationFailed)]
 #[case::loses_a_byte_of_the_index(Fault::LoseLastByte, "index.json.zst", FailureCode::DestinationFailed)]
@@ -173,7 +190,7 @@ async fn a_file_where_the_folder_should_be() {
     let test = TestEngine::start().await;
     std::fs::write(test.folder(), "").unwrap();
     let wanted = test.one_off(cluster.connection("postgres"), cluster.password());
-    let failure = failure(test.back_up(&wanted).await.map(|made| made.path));
+    let failure = failure(test.back_up(&wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DestinationMissing, "{failure:?}");
 }
 
@@ -183,12 +200,15 @@ async fn a_folder_that_has_become_read_only() {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let wanted = OneOffBackup {
-        folder: disk.path().join("backups"),
+        to: vec![OneOffPlace {
+            place: Place::folder(disk.path().join("backups")),
+            secret: None,
+        }],
         ..test.one_off(cluster.connection("postgres"), cluster.password())
     };
     let first = test.back_up(&wanted).await.unwrap();
     disk.make_read_only().unwrap();
-    let failure = failure(test.back_up(&wanted).await.map(|made| made.path));
+    let failure = failure(test.back_up(&wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DestinationReadOnly, "{failure:?}");
     // What was there is untouched.
     test.comes_back_equal(&first, cluster.connection("restored"), cluster.password(), 1)
@@ -203,15 +223,18 @@ async fn a_disk_that_is_full_keeps_what_was_there_and_serves_again_when_there_is
     cluster.sql("postgres", sql).await.unwrap();
     let test = TestEngine::start().await;
     let wanted = OneOffBackup {
-        folder: disk.path().join("backups"),
+        to: vec![OneOffPlace {
+            place: Place::folder(disk.path().join("backups")),
+            secret: None,
+        }],
         ..test.one_off(cluster.connection("postgres"), cluster.password())
     };
     let first = test.back_up(&wanted).await.unwrap();
-    let before = files_below(&wanted.folder);
+    let before = files_below(wanted.to[0].place.as_folder().unwrap());
     disk.fill().unwrap();
-    let failure = failure(test.back_up(&wanted).await.map(|made| made.path));
+    let failure = failure(test.back_up(&wanted).await.map(|made| made.stored));
     assert_eq!(failure.code, FailureCode::DiskFull, "{failure:?}");
-    assert_eq!(files_below(&wanted.folder), before);
+    assert_eq!(files_below(wanted.to[0].place.as_folder().unwrap()), before);
     test.comes_back_equal(&first, cluster.connection("restored"), cluster.password(), 1)
         .await;
     disk.make_room().unwrap();

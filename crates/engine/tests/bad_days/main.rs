@@ -30,6 +30,8 @@ fn at(host: &str, port: u16) -> Connection {
         role: "postgres".to_owned(),
         database: "postgres".to_owned(),
         tls: Default::default(),
+        tunnel: None,
+        forwarded: None,
     }
 }
 
@@ -84,6 +86,7 @@ async fn a_database_that_is_dropped_between_the_test_and_the_run() {
         input: ConnectionInput::Form {
             connection: cluster.connection("gone"),
             password: Some(cluster.password()),
+            ssh_secret: None,
         },
         selection: Default::default(),
     };

@@ -125,7 +125,7 @@ async fn two_servers_on_one_host_have_folders_of_their_own() {
         let wanted = test.one_off(cluster.connection("postgres"), cluster.password());
         let made = test.back_up(&wanted).await.unwrap();
         assert_eq!(made.manifest.server.name, format!("127.0.0.1:{}", cluster.port()));
-        folders.push(made.path.parent().unwrap().to_owned());
+        folders.push(made.stored.local().unwrap().parent().unwrap().to_owned());
     }
     assert_ne!(folders[0], folders[1]);
 }
@@ -148,7 +148,7 @@ async fn a_server_that_demands_tls_gets_it() {
     let refused = failure(
         test.back_up(&test.one_off(plain, cluster.password()))
             .await
-            .map(|made| made.path),
+            .map(|made| made.stored),
     );
     assert!(
         matches!(
@@ -163,7 +163,7 @@ async fn a_server_that_demands_tls_gets_it() {
     let untrusted = failure(
         test.back_up(&test.one_off(verified, cluster.password()))
             .await
-            .map(|made| made.path),
+            .map(|made| made.stored),
     );
     assert_eq!(untrusted.code, FailureCode::TlsUntrusted, "{untrusted:?}");
 }

@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use howdah_archive::EncodeOptions;
-use howdah_domain::{Clock, Connection, Failure, FailureCode, Progress, RunId, RunState, Secret, Selection};
+use howdah_domain::{
+    Clock, Connection, Failure, FailureCode, Place, Progress, RunId, RunState, Secret, Selection,
+};
 use howdah_engine::api::{Event, LogLevel, RunView};
-use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup};
+use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup, OneOffPlace};
 use howdah_engine::restore::{RestoreRequest, compare_with};
 use howdah_engine::work::Reporter;
 use howdah_engine::{Engine, Options, Role};
@@ -172,8 +174,12 @@ impl TestEngine {
             secret: Some(secret),
             selection: Selection::default(),
             globals: true,
-            folder: self.folder(),
+            to: vec![OneOffPlace {
+                place: Place::folder(self.folder()),
+                secret: None,
+            }],
             encode: EncodeOptions::default(),
+            recipients: None,
         }
     }
 
@@ -196,7 +202,7 @@ impl TestEngine {
 
     /// The backup fails with this code, leaves no file, and its run is recorded as failed.
     pub async fn fails_with(&self, wanted: &OneOffBackup, code: FailureCode) -> Failure {
-        let failure = failure(self.back_up(wanted).await.map(|made| made.path));
+        let failure = failure(self.back_up(wanted).await.map(|made| made.stored));
         assert_eq!(failure.code, code, "{failure:?}");
         assert!(failure.message.len() > 20, "{failure:?}");
         assert_eq!(files_below(&self.folder()), Vec::<String>::new());
@@ -221,13 +227,13 @@ impl TestEngine {
         let cancel = CancellationToken::new();
         let report = self
             .engine
-            .verify_once(&made.path, reporter.clone(), &cancel)
+            .verify_once(&made.stored, reporter.clone(), &cancel)
             .await
             .unwrap();
         assert!(report.is_whole() && report.content_checked, "{report:?}");
         assert_eq!(report.rows, made.manifest.rows);
         let request = RestoreRequest {
-            folder: made.path.clone(),
+            backup: made.stored.clone(),
             target,
             secret: Some(secret),
             options: restore::Options {
@@ -284,7 +290,7 @@ impl TestEngine {
 pub async fn compared(made: &OneOffBackedUp, target: &Connection, secret: Option<&Secret>) -> Comparison {
     let reporter: Arc<dyn Reporter> = Arc::new(Heard::default());
     let never = CancellationToken::new();
-    compare_with(&made.path, None, target, secret, 2, &reporter, &never)
+    compare_with(&made.stored, None, target, secret, 2, &reporter, &never)
         .await
         .unwrap()
 }

@@ -18,6 +18,7 @@ pub async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> Plan
             ConnectionInput::Form {
                 connection: cluster.connection("postgres"),
                 password: Some(cluster.password()),
+                ssh_secret: None,
             },
             "shop",
             Environment::Production,
@@ -34,7 +35,11 @@ pub async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> Plan
             at: TimeOfDay { hour: 4, minute: 0 },
         },
         time_zone: "UTC".to_owned(),
-        folder: test.folder(),
+        folder: Some(test.folder()),
+        destinations: Vec::new(),
+        encryption: None,
+        passphrase: None,
+        retention: None,
         enabled: true,
     };
     let plan = test.engine.save_plan(draft.clone()).await.unwrap();

@@ -255,6 +255,8 @@ impl Fields {
                 role,
                 database,
                 tls,
+                tunnel: None,
+                forwarded: None,
             },
             password: self.password,
             warnings: self.warnings,

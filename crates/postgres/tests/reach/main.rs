@@ -213,6 +213,8 @@ async fn a_server_that_is_starting_up_is_told_from_one_that_is_not_there() {
                     role: "postgres".to_owned(),
                     database: "postgres".to_owned(),
                     tls: Tls::default(),
+                    tunnel: None,
+                    forwarded: None,
                 };
                 match connect(&connection, Some(&secret)).await {
                     Err(error) if error.code() == FailureCode::ConnectionRefused => {}
@@ -238,6 +240,8 @@ fn nowhere(host: &str, port: u16) -> Connection {
         role: "u".to_owned(),
         database: "db".to_owned(),
         tls: Tls::default(),
+        tunnel: None,
+        forwarded: None,
     }
 }
 

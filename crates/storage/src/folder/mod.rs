@@ -47,38 +47,6 @@ impl Folder {
     pub fn file(&self, path: &ObjectPath) -> PathBuf {
         self.root.join(path.as_str())
     }
-
-    /// Makes the folder ready, when the user chooses it: creates it where it is not there, and puts the marker into it.
-    /// To be called once; calling it before every backup would defeat the marker's purpose.
-    ///
-    /// A file system that refuses the marker answers [`Error::ReadOnly`] or [`Error::Full`].
-    pub async fn prepare(&self, cancel: &CancellationToken) -> Result<(), Error> {
-        let root = self.root.clone();
-        blocking(cancel, move || {
-            fs::create_dir_all(&root).map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::Missing {
-                    root: root.clone(),
-                    why: MissingWhy::NoFolder,
-                },
-                _ => Error::from_io("creating", &root, source),
-            })?;
-            let marker = root.join(MARKER);
-            if marker.try_exists().unwrap_or(false) {
-                return Ok(());
-            }
-            fs::write(&marker, MARKER_TEXT).map_err(|source| match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full {
-                    path: root.clone(),
-                    object: MARKER.to_owned(),
-                    written: 0,
-                    free: writer::free_bytes(&root),
-                    source,
-                },
-                _ => Error::from_io("writing", &marker, source),
-            })
-        })
-        .await
-    }
 }
 
 /// Runs file-system work on a blocking thread. Cancelled, it is no longer waited for.
@@ -99,14 +67,8 @@ async fn blocking<T: Send + 'static>(
 fn demand_root(root: &Path) -> Result<(), Error> {
     match fs::metadata(root) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(Error::Missing {
-            root: root.to_owned(),
-            why: MissingWhy::NoFolder,
-        }),
-        Err(error) if is_absent(&error) => Err(Error::Missing {
-            root: root.to_owned(),
-            why: MissingWhy::NoFolder,
-        }),
+        Ok(_) => Err(Error::missing(root.display(), MissingWhy::NoFolder)),
+        Err(error) if is_absent(&error) => Err(Error::missing(root.display(), MissingWhy::NoFolder)),
         Err(source) => Err(Error::reading(root, source)),
     }
 }
@@ -116,10 +78,7 @@ fn demand_marker(root: &Path) -> Result<(), Error> {
     demand_root(root)?;
     match fs::metadata(root.join(MARKER)) {
         Ok(_) => Ok(()),
-        Err(error) if is_absent(&error) => Err(Error::Missing {
-            root: root.to_owned(),
-            why: MissingWhy::NotOurs,
-        }),
+        Err(error) if is_absent(&error) => Err(Error::missing(root.display(), MissingWhy::NotOurs)),
         Err(source) => Err(Error::reading(root, source)),
     }
 }
@@ -133,9 +92,48 @@ fn is_absent(error: &io::Error) -> bool {
 
 #[async_trait]
 impl Destination for Folder {
+    fn name(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    async fn is_there(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let root = self.root.clone();
+        blocking(cancel, move || demand_marker(&root)).await
+    }
+
+    /// Creates the folder where it is not there, and puts the marker into it. A file system that refuses the marker answers
+    /// [`Error::ReadOnly`] or [`Error::Full`].
+    async fn prepare(&self, cancel: &CancellationToken) -> Result<(), Error> {
+        let root = self.root.clone();
+        blocking(cancel, move || {
+            fs::create_dir_all(&root).map_err(|source| match source.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    Error::missing(root.display(), MissingWhy::NoFolder)
+                }
+                _ => Error::from_io("creating", &root, source),
+            })?;
+            let marker = root.join(MARKER);
+            if marker.try_exists().unwrap_or(false) {
+                return Ok(());
+            }
+            fs::write(&marker, MARKER_TEXT).map_err(|source| match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full {
+                    place: root.display().to_string(),
+                    object: MARKER.to_owned(),
+                    written: 0,
+                    free: writer::free_bytes(&root),
+                    source: source.into(),
+                },
+                _ => Error::from_io("writing", &marker, source),
+            })
+        })
+        .await
+    }
+
     async fn create(
         &self,
         path: &ObjectPath,
+        _estimate: Option<u64>,
         cancel: &CancellationToken,
     ) -> Result<Box<dyn ObjectWriter>, Error> {
         let root = self.root.clone();
@@ -220,7 +218,10 @@ impl Destination for Folder {
         blocking(cancel, move || {
             demand_root(&root)?;
             match fs::metadata(&file) {
-                Ok(metadata) if metadata.is_file() => Ok(Some(Stat { len: metadata.len() })),
+                Ok(metadata) if metadata.is_file() => Ok(Some(Stat {
+                    len: metadata.len(),
+                    checksum: None,
+                })),
                 Ok(_) => Ok(None),
                 Err(error) if is_absent(&error) => Ok(None),
                 Err(source) => Err(Error::reading(&file, source)),

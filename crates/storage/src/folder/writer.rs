@@ -204,8 +204,8 @@ impl FolderWriter {
 fn lost(target: &Target) -> Error {
     Error::Failed {
         what: "writing",
-        path: target.place.clone(),
-        source: io::Error::other("an earlier write failed"),
+        at: target.place.display().to_string(),
+        source: io::Error::other("an earlier write failed").into(),
     }
 }
 
@@ -249,7 +249,10 @@ impl ObjectWriter for FolderWriter {
                 if self.target.give_up() {
                     Err(Error::Cancelled)
                 } else {
-                    Ok(Stored { len: expected_len })
+                    Ok(Stored {
+                        len: expected_len,
+                        checksum: None,
+                    })
                 }
             }
             finished = finished => match finished {
@@ -377,7 +380,10 @@ fn finish(file: &File, target: &Target, expected: u64) -> Result<Stored, Error> 
         });
     }
     target.put_in_place()?;
-    Ok(Stored { len: found })
+    Ok(Stored {
+        len: found,
+        checksum: None,
+    })
 }
 
 /// An error of writing: a full disk is told as such.
@@ -386,11 +392,11 @@ fn full_or(root: &Path, object: &ObjectPath, written: u64, path: &Path, source: 
         // FileTooLarge is what a limit on file sizes answers: to the writer there is no more room.
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             Error::Full {
-                path: root.to_owned(),
+                place: root.display().to_string(),
                 object: object.to_string(),
                 written,
                 free: free_bytes(root),
-                source,
+                source: source.into(),
             }
         }
         _ => Error::from_io("writing", path, source),

@@ -133,6 +133,14 @@ pub fn list(connection: &Connection) -> Result<Vec<Database>> {
         .collect::<rusqlite::Result<_>>()?)
 }
 
+/// The databases that have backups, whether their servers are still there or not.
+pub fn with_backups(connection: &Connection) -> Result<Vec<DatabaseId>> {
+    Ok(connection
+        .prepare_cached("SELECT DISTINCT database_id FROM backups ORDER BY database_id")?
+        .query_map([], |row| Ok(row.get::<_, Id<DatabaseId>>(0)?.0))?
+        .collect::<rusqlite::Result<_>>()?)
+}
+
 /// Tags a database otherwise than its server; `None` takes the server's tag again.
 ///
 /// # Errors

@@ -1,15 +1,13 @@
 //! The ledger: what is being written, and where. An entry stands here from before the first byte until the manifest is in
 //! place or the leavings are gone, so that whatever happens in between, somebody knows what to remove.
 
-use std::path::{Path, PathBuf};
-
-use howdah_domain::RunId;
+use howdah_domain::{Place, RunId};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::{
     OwnerId, Result,
-    column::{Id, Time, path, path_text},
+    column::{Id, Json, Time},
 };
 
 /// A backup folder in the making.
@@ -21,9 +19,9 @@ pub struct LedgerEntry {
     pub owner: OwnerId,
     /// The run.
     pub run_id: Option<RunId>,
-    /// The destination's root.
-    pub root: PathBuf,
-    /// The backup's folder, relative to the root, with slashes.
+    /// The destination's place.
+    pub place: Place,
+    /// The backup's folder, relative to it, with slashes.
     pub path: String,
     /// When writing began.
     pub begun_at: Timestamp,
@@ -34,32 +32,35 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
         number: row.get("number")?,
         owner: row.get::<_, Id<_>>("owner")?.0,
         run_id: row.get::<_, Option<Id<_>>>("run_id")?.map(|id| id.0),
-        root: path(row.get("root")?),
+        place: match row.get::<_, Option<Json<_>>>("place")? {
+            Some(Json(place)) => place,
+            // Entries of the first version, which knew folders only.
+            None => Place::folder(row.get::<_, String>("root")?),
+        },
         path: row.get("path")?,
         begun_at: row.get::<_, Time>("begun_at")?.0,
     })
 }
 
 /// Takes note of a folder before its first byte is written.
-///
-/// # Errors
-/// [`Error::Unstorable`](crate::Error::Unstorable) for a root that is not Unicode.
 pub fn begin(
     connection: &Connection,
     owner: &OwnerId,
     run_id: Option<&RunId>,
-    root: &Path,
+    place: &Place,
     path: &str,
     now: Timestamp,
 ) -> Result<LedgerEntry> {
     connection
         .prepare_cached(
-            "INSERT INTO ledger (owner, run_id, root, path, begun_at) VALUES (:owner, :run_id, :root, :path, :begun_at)",
+            "INSERT INTO ledger (owner, run_id, root, place, path, begun_at)
+             VALUES (:owner, :run_id, :root, :place, :path, :begun_at)",
         )?
         .execute(named_params! {
             ":owner": Id(owner),
             ":run_id": run_id.map(Id),
-            ":root": path_text(root)?,
+            ":root": place.to_string(),
+            ":place": Json(place),
             ":path": path,
             ":begun_at": Time(now),
         })?;
@@ -67,7 +68,7 @@ pub fn begin(
         number: connection.last_insert_rowid(),
         owner: owner.clone(),
         run_id: run_id.cloned(),
-        root: root.to_owned(),
+        place: place.clone(),
         path: path.to_owned(),
         begun_at: now,
     })

@@ -11,8 +11,7 @@ use crate::{
     column::{Id, Json, Time},
 };
 
-const COLUMNS: &str =
-    "id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at";
+const COLUMNS: &str = "id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at, encryption, retention";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
     Ok(Plan {
@@ -24,6 +23,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
         schedule: row.get::<_, Json<_>>("schedule")?.0,
         time_zone: row.get("time_zone")?,
         destinations: Vec::new(),
+        encryption: row.get::<_, Json<_>>("encryption")?.0,
+        retention: row.get::<_, Json<_>>("retention")?.0,
         level: row.get("level")?,
         enabled: row.get("enabled")?,
         created_at: row.get::<_, Time>("created_at")?.0,
@@ -34,8 +35,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
 pub fn insert(connection: &Connection, plan: &Plan) -> Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO plans (id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at)
-             VALUES (:id, :server_id, :scope, :selection, :globals, :schedule, :time_zone, :level, :enabled, :created_at)",
+            "INSERT INTO plans (id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at,
+                encryption, retention)
+             VALUES (:id, :server_id, :scope, :selection, :globals, :schedule, :time_zone, :level, :enabled, :created_at,
+                :encryption, :retention)",
         )?
         .execute(named_params! {
             ":id": Id(&plan.id),
@@ -47,6 +50,8 @@ pub fn insert(connection: &Connection, plan: &Plan) -> Result<()> {
             ":time_zone": plan.time_zone,
             ":level": plan.level,
             ":enabled": plan.enabled,
+            ":encryption": Json(&plan.encryption),
+            ":retention": Json(&plan.retention),
             ":created_at": Time(plan.created_at),
         })?;
     write_destinations(connection, plan)
@@ -61,7 +66,7 @@ pub fn update(connection: &Connection, plan: &Plan) -> Result<()> {
     let changed = connection
         .prepare_cached(
             "UPDATE plans SET scope = :scope, selection = :selection, globals = :globals, schedule = :schedule,
-                time_zone = :time_zone, level = :level, enabled = :enabled
+                time_zone = :time_zone, level = :level, enabled = :enabled, encryption = :encryption, retention = :retention
              WHERE id = :id",
         )?
         .execute(named_params! {
@@ -73,6 +78,8 @@ pub fn update(connection: &Connection, plan: &Plan) -> Result<()> {
             ":time_zone": plan.time_zone,
             ":level": plan.level,
             ":enabled": plan.enabled,
+            ":encryption": Json(&plan.encryption),
+            ":retention": Json(&plan.retention),
         })?;
     found(changed, "plan")?;
     connection

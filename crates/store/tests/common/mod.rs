@@ -8,13 +8,14 @@ use std::{
 };
 
 use howdah_domain::{
-    BackupId, Connection, DatabaseId, DestinationId, Environment, Plan, PlanId, RunId, RunKind, Schedule,
-    Scope, Selection, Server, ServerId, Tls, Trigger, schedule::TimeOfDay,
+    BackupId, Connection, DatabaseId, DestinationId, Encryption, Environment, Place, Plan, PlanId,
+    RetentionRule, RunId, RunKind, Schedule, Scope, Selection, Server, ServerId, Tls, Trigger,
+    schedule::TimeOfDay,
 };
 use howdah_store::{
     Store,
     tables::{
-        backups::{Backup, BackupCopy, CopyState},
+        backups::{Backup, BackupCopy},
         databases,
         destinations::{self, Destination},
         plans,
@@ -102,11 +103,14 @@ pub(crate) fn server(name: &str) -> ServerRow {
                 role: "backup".to_owned(),
                 database: "shop".to_owned(),
                 tls: Tls::default(),
+                tunnel: None,
+                forwarded: None,
             },
             environment: Environment::Production,
             created_at: moment(0),
         },
         secret_reference: None,
+        tunnel_secret_reference: None,
     }
 }
 
@@ -114,9 +118,12 @@ pub(crate) fn destination(name: &str) -> Destination {
     Destination {
         id: DestinationId::from_random(random()),
         name: name.to_owned(),
-        root: format!("/backups/{name}").into(),
+        place: Place::folder(format!("/backups/{name}")),
+        secret_reference: None,
         created_at: moment(0),
         prepared_at: None,
+        checked_at: None,
+        failure: None,
     }
 }
 
@@ -134,6 +141,8 @@ pub(crate) fn plan(server_id: &ServerId, destinations: Vec<DestinationId>) -> Pl
         },
         time_zone: "Europe/Berlin".to_owned(),
         destinations,
+        encryption: Encryption::None,
+        retention: RetentionRule::default(),
         level: 3,
         enabled: true,
         created_at: moment(0),
@@ -211,14 +220,15 @@ impl World {
             rows: 34_567,
             server_version: "17.5".to_owned(),
             client_version: "17.5".to_owned(),
+            pinned: false,
+            encryption: None,
             copies: vec![BackupCopy {
-                destination_id: self.destination.id.clone(),
                 destination_name: self.destination.name.clone(),
-                root: self.destination.root.clone(),
-                path: format!("production/shop/{id}"),
-                state: CopyState::Present,
-                verified_at: None,
-                failure: None,
+                ..BackupCopy::present(
+                    self.destination.id.clone(),
+                    self.destination.place.clone(),
+                    format!("production/shop/{id}"),
+                )
             }],
             id,
         }

@@ -9,9 +9,10 @@ mod runs;
 use std::slice;
 
 use common::{World, destination, moment, plan, random, server, time};
+use howdah_domain::destination::{SshLogin, SshTarget};
 use howdah_domain::{
-    DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Schedule, Scope, Selection, TableName, Tls,
-    TlsMode,
+    DatabaseId, Environment, Failure, FailureCode, OccurrenceId, Place, Schedule, Scope, Selection,
+    TableName, Tls, TlsMode,
 };
 use howdah_store::{
     Error, Store,
@@ -44,11 +45,21 @@ async fn a_server_is_read_back_changed_and_removed_with_its_plans_while_backups_
                 ..Tls::default()
             };
             row.secret_reference = Some("server/x".to_owned());
+            row.server.connection.tunnel = Some(SshTarget {
+                host: "bastion".to_owned(),
+                port: Some(2222),
+                user: Some("ada".to_owned()),
+                login: SshLogin::Key {
+                    file: "/home/ada/.ssh/id".into(),
+                },
+            });
+            row.tunnel_secret_reference = Some("tunnel/x".to_owned());
             servers::insert(c, &row)?;
             assert_eq!(servers::get(c, &row.server.id)?, Some(row.clone()));
             row.server.name = "other".to_owned();
             row.server.environment = Environment::Staging;
             row.secret_reference = None;
+            row.tunnel_secret_reference = None;
             servers::update(c, &row)?;
             assert_eq!(servers::by_name(c, "other")?, Some(row.clone()));
 
@@ -247,7 +258,7 @@ async fn a_backup_is_read_back_with_its_copies_and_counts_as_good_while_one_is_w
                 BackupCopy {
                     destination_id: second.id.clone(),
                     destination_name: second.name.clone(),
-                    root: second.root,
+                    place: second.place,
                     ..older.copies[0].clone()
                 },
             );
@@ -317,7 +328,7 @@ async fn settings_pause_and_ledger_are_read_back() {
             settings::set_paused_until(c, None)?;
             assert_eq!(settings::paused_until(c)?, None);
 
-            let entry = ledger::begin(c, &owner, None, "/backups".as_ref(), "a/b/c", moment(1))?;
+            let entry = ledger::begin(c, &owner, None, &Place::folder("/backups"), "a/b/c", moment(1))?;
             assert_eq!(ledger::of_owner(c, &owner)?, slice::from_ref(&entry));
             assert_eq!(ledger::list(c)?, slice::from_ref(&entry));
             ledger::remove(c, entry.number)?;

@@ -27,5 +27,6 @@ export { default as Switch } from './Switch.svelte';
 export { default as Table } from './Table.svelte';
 export { default as Tabs } from './Tabs.svelte';
 export { default as Tag } from './Tag.svelte';
+export { default as TextField } from './TextField.svelte';
 export { default as TextInput } from './TextInput.svelte';
 export { default as Time } from './Time.svelte';

@@ -2,17 +2,33 @@
  * Every command of the shell: what it takes and what it answers. Names and arguments are the engine's own
  * (`crates/engine`), so a command is one line here and one in `src-tauri`.
  */
+import type { AttachReport } from './generated/AttachReport';
 import type { BackupPage } from './generated/BackupPage';
 import type { BackupView } from './generated/BackupView';
 import type { ConnectionInput } from './generated/ConnectionInput';
 import type { DatabasePage } from './generated/DatabasePage';
+import type { DestinationChange } from './generated/DestinationChange';
+import type { DestinationInput } from './generated/DestinationInput';
+import type { DestinationReport } from './generated/DestinationReport';
+import type { DestinationView } from './generated/DestinationView';
+import type { DriveOffer } from './generated/DriveOffer';
+import type { DriveSignedIn } from './generated/DriveSignedIn';
+import type { DriveSignInPage } from './generated/DriveSignInPage';
+import type { DriveSignInRequest } from './generated/DriveSignInRequest';
 import type { Environment } from './generated/Environment';
+import type { ExportRequest } from './generated/ExportRequest';
+import type { ExportView } from './generated/ExportView';
+import type { ImportReport } from './generated/ImportReport';
 import type { KeyringState } from './generated/KeyringState';
+import type { KeyView } from './generated/KeyView';
+import type { KitReport } from './generated/KitReport';
 import type { Overview } from './generated/Overview';
 import type { ParsedConnection } from './generated/ParsedConnection';
 import type { Plan } from './generated/Plan';
 import type { PlanDraft } from './generated/PlanDraft';
 import type { PlanProposal } from './generated/PlanProposal';
+import type { PrunePreview } from './generated/PrunePreview';
+import type { RetentionQuestion } from './generated/RetentionQuestion';
 import type { RunPage } from './generated/RunPage';
 import type { RunView } from './generated/RunView';
 import type { ScheduleQuestion } from './generated/ScheduleQuestion';
@@ -21,6 +37,7 @@ import type { ServerChange } from './generated/ServerChange';
 import type { ServerView } from './generated/ServerView';
 import type { Settings } from './generated/Settings';
 import type { SettingsPage } from './generated/SettingsPage';
+import type { StoredExport } from './generated/StoredExport';
 import type { TestReport } from './generated/TestReport';
 import type { TestRequest } from './generated/TestRequest';
 
@@ -38,6 +55,8 @@ export interface Commands {
   parse_connection: { args: { text: string }; answer: ParsedConnection };
   test_connection: { args: { request: TestRequest }; answer: TestReport };
   cancel_test: { args: { test_id: string }; answer: unknown };
+  /** Accepts the key of an SSH server: `line` is the details of the failure that showed it. */
+  accept_host_key: { args: { line: string }; answer: unknown };
   add_server: {
     args: { input: ConnectionInput; name: string; environment: Environment };
     answer: ServerView;
@@ -51,6 +70,37 @@ export interface Commands {
   back_up_now: { args: { database_id: string }; answer: string[] };
   cancel_run: { args: { id: string }; answer: unknown };
   verify_backup: { args: { id: string }; answer: string };
+  /** Makes a copy at another destination; answers the run. */
+  copy_to: { args: { id: string; destination: string }; answer: string };
+  delete_copy: { args: { id: string; destination: string; even_the_last: boolean }; answer: string };
+  pin_backup: { args: { id: string; pinned: boolean }; answer: unknown };
+  preview_retention: { args: { question: RetentionQuestion }; answer: PrunePreview };
+  list_destinations: { args: None; answer: DestinationView[] };
+  test_destination: { args: { input: DestinationInput }; answer: DestinationReport };
+  add_destination: { args: { input: DestinationInput }; answer: DestinationView };
+  change_destination: { args: { id: string; change: DestinationChange }; answer: DestinationView };
+  remove_destination: { args: { id: string }; answer: unknown };
+  /** Looks at everything that lies at a destination, and lists it. */
+  attach: { args: { id: string }; answer: AttachReport };
+  drive_offer: { args: None; answer: DriveOffer };
+  /** Opens the browser too. */
+  begin_drive_sign_in: { args: { request: DriveSignInRequest }; answer: DriveSignInPage };
+  /** Waits for the person in the browser. */
+  finish_drive_sign_in: { args: { id: string }; answer: DriveSignedIn };
+  cancel_drive_sign_in: { args: { id: string }; answer: unknown };
+  /** Asks for a file. `null` where none was chosen. */
+  export_settings: { args: { title: string; request: ExportRequest }; answer: string | null };
+  read_export: { args: { title: string; passphrase: string | null }; answer: ExportView | null };
+  /** The settings of machines that lie at a destination, the newest of each. */
+  stored_exports: { args: { id: string }; answer: StoredExport[] };
+  read_stored_export: { args: { id: string; path: string }; answer: ExportView };
+  import_settings: { args: { id: string }; answer: ImportReport };
+  own_key: { args: None; answer: KeyView };
+  list_keys: { args: None; answer: KeyView[] };
+  /** Asks for a file; its text never comes here. `null` where none was chosen. */
+  save_kit: { args: { title: string }; answer: string | null };
+  test_kit: { args: { title: string }; answer: KitReport | null };
+  import_kit: { args: { title: string }; answer: KitReport | null };
   scheduler: { args: None; answer: SchedulerView };
   pause: { args: { until: string | null }; answer: unknown };
   unlock_keyring: { args: None; answer: KeyringState };

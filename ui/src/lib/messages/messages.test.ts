@@ -21,7 +21,7 @@ function used() {
       const pattern = key
         .split(/\$\{[^}]*\}/)
         .map((piece) => piece.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
-        .join('[a-z_-]+');
+        .join('[a-z0-9_-]+');
       families.push(new RegExp(`^${pattern}$`));
     }
   }
@@ -35,7 +35,7 @@ describe('the catalogue', () => {
     let keys = 0;
     for (const file of files) {
       const text = readFileSync(join('src/lib/messages/en', file), 'utf8');
-      for (const [, area = ''] of text.matchAll(/^ {2}'([a-z_]+)\.[a-z_-]+':/gm)) {
+      for (const [, area = ''] of text.matchAll(/^ {2}'([a-z_]+)\.[a-z0-9_-]+':/gm)) {
         homes.set(area, (homes.get(area) ?? new Set()).add(file));
         keys += 1;
       }

@@ -60,11 +60,14 @@ export class AddDatabase {
   readonly input = $derived.by((): ConnectionInput | undefined => {
     if (this.server) return { type: 'server', id: this.server.id };
     const password = this.password === '' ? null : this.password;
+    const { target, given } = this.form.tunnel;
+    const ssh = given === undefined ? {} : { ssh_secret: given };
     if (this.way === 'paste') {
-      return this.parsed ? { type: 'text', text: this.text, password } : undefined;
+      if (!this.parsed || target === undefined) return undefined;
+      return { type: 'text', text: this.text, password, ...(target && { tunnel: target }), ...ssh };
     }
     const { connection } = this.form;
-    return connection && { type: 'form', connection, password };
+    return connection && { type: 'form', connection, password, ...ssh };
   });
 
   readonly connection = $derived.by((): Connection | undefined => {
@@ -72,10 +75,13 @@ export class AddDatabase {
     return this.way === 'paste' ? this.parsed?.connection : this.form.connection;
   });
 
-  /** Whether a password will have to go to the keyring. */
+  /** Whether a password or passphrase will have to go to the keyring. */
   readonly keepsPassword = $derived.by(
     () =>
-      !this.server && (this.password !== '' || (this.way === 'paste' && this.parsed?.has_password === true)),
+      !this.server &&
+      (this.password !== '' ||
+        this.form.tunnel.given !== undefined ||
+        (this.way === 'paste' && this.parsed?.has_password === true)),
   );
 
   /** Whether the findings are about what the fields say now. */
@@ -103,7 +109,7 @@ export class AddDatabase {
 
   /** From the text to the form, with what was understood. The password is typed again: nobody hands it back. */
   fillForm(): void {
-    if (this.parsed) this.form.take(this.parsed.connection);
+    if (this.parsed) this.form.takeText(this.parsed.connection);
     this.way = 'form';
   }
 
@@ -137,12 +143,15 @@ export class AddDatabase {
     const { connection } = this;
     if (!connection) return;
     if (!this.name) this.name = connection.host.startsWith('/') ? '' : connection.host;
-    this.plan = new PlanEditor({
-      schedule: { type: 'daily', at: settings.settings.default_time },
-      time_zone: settings.time_zone,
-      folder: settings.settings.default_folder,
-      scope: { type: 'database', name: connection.database },
-    });
+    this.plan = new PlanEditor(
+      {
+        schedule: { type: 'daily', at: settings.settings.default_time },
+        time_zone: settings.time_zone,
+        folder: settings.settings.default_folder,
+        scope: { type: 'database', name: connection.database },
+      },
+      settings.destinations,
+    );
   }
 
   /** Saves server and plan, starts the first backup. Answers where to go. */
@@ -187,10 +196,11 @@ export class AddDatabase {
     return id;
   }
 
-  /** The password has done its work here. */
+  /** The secrets have done their work here. */
   #forget(): void {
     this.text = '';
     this.password = '';
+    this.form.tunnel.secret = '';
     this.#saved = undefined;
   }
 }

@@ -31,6 +31,7 @@ export class Backups {
 export class BackupDetail {
   readonly page: Resource<BackupPage>;
   readonly verifying = new Action();
+  readonly pinning = new Action();
 
   constructor(readonly id: string) {
     this.page = new Resource(() => call('backup_page', { id }));
@@ -54,5 +55,10 @@ export class BackupDetail {
   /** Reads it back. Answers the run's id. */
   verify(): Promise<string | undefined> {
     return this.verifying.run(() => call('verify_backup', { id: this.id }));
+  }
+
+  /** Keeps it from every rule, or no longer. */
+  pin(pinned: boolean): Promise<unknown> {
+    return this.pinning.run(() => call('pin_backup', { id: this.id, pinned }));
   }
 }

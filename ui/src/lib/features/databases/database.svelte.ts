@@ -52,7 +52,7 @@ export class DatabaseDetail {
   }
 
   /** Lets the schedule start the plan, or not. */
-  setEnabled(plan: Plan, folder: string, enabled: boolean): Promise<unknown> {
+  setEnabled(plan: Plan, enabled: boolean): Promise<unknown> {
     return this.changing.run(() =>
       call('save_plan', {
         plan: {
@@ -63,7 +63,10 @@ export class DatabaseDetail {
           globals: plan.globals,
           schedule: plan.schedule,
           time_zone: plan.time_zone,
-          folder,
+          folder: null,
+          destinations: plan.destinations,
+          encryption: null,
+          retention: null,
           enabled,
         },
       }),

@@ -1,14 +1,33 @@
 /** What needs somebody, as a line with one button. */
-import type { FailureCode, Need } from '$lib/ipc';
+import type { FailureCode, Need, NeedKind } from '$lib/ipc';
 import { t } from '$lib/messages';
 
-export type Remedy = { act: 'back_up'; database: string } | { act: 'unlock' } | { act: 'go'; to: string };
+export type Remedy =
+  | { act: 'back_up'; database: string }
+  | { act: 'unlock' }
+  | { act: 'sign_in'; destination: string }
+  | { act: 'go'; to: string };
 
 export interface NeedLine {
   text: string;
   detail: string | null;
   button: string;
   remedy: Remedy;
+}
+
+/** What means that data may be lost, or that nothing goes on until somebody does something. */
+const GRAVE: readonly NeedKind[] = ['backup_failed', 'keyring', 'copy_lost'];
+
+/** What is about a copy, a place or a key: the databases named in it are backed up all the same. */
+const BESIDE: readonly NeedKind[] = ['destination', 'copy_lost', 'copy_owed', 'kit_unsaved'];
+
+export function isGrave({ kind }: Pick<Need, 'kind'>): boolean {
+  return GRAVE.includes(kind);
+}
+
+/** The database that is not well as long as there is this need. */
+export function concerned({ kind, database_id }: Need): string | null {
+  return BESIDE.includes(kind) ? null : database_id;
 }
 
 /** Failures that another password, role or address would heal. */
@@ -22,6 +41,7 @@ const CONNECTION: readonly FailureCode[] = [
   'tls_untrusted',
   'tls_required',
   'pooler_unsuitable',
+  'tunnel_failed',
 ];
 
 /** Failures that another folder would heal. */
@@ -53,6 +73,21 @@ function failed(need: Need): Pick<NeedLine, 'button' | 'remedy'> {
     : { button: t('need.show_run'), remedy: { act: 'go', to } };
 }
 
+/** A place that asks for something: it is signed in to here, or looked at on its own page. */
+function place(need: Need, name: string): Omit<NeedLine, 'detail'> {
+  const signIn = need.failure?.code === 'sign_in_needed';
+  const text = signIn ? t('need.sign_in', { name }) : t('need.destination', { name });
+  return signIn && need.destination_id
+    ? { text, button: t('drive.again'), remedy: { act: 'sign_in', destination: need.destination_id } }
+    : { text, button: t('need.show_destination'), remedy: { act: 'go', to: '/destinations' } };
+}
+
+/** A backup whose copy is in trouble. */
+function backup(need: Need): Pick<NeedLine, 'button' | 'remedy'> {
+  const to = need.backup_id ? `/backups/${need.backup_id}` : page(need);
+  return { button: t('need.show_backup'), remedy: { act: 'go', to } };
+}
+
 export function needLine(need: Need): NeedLine {
   const name = need.database_name ?? '';
   const detail = need.failure?.message ?? null;
@@ -73,6 +108,27 @@ export function needLine(need: Need): NeedLine {
         button: t('need.open_settings'),
         // What is locked can be unlocked; what is absent has to be installed, and the settings say so.
         remedy: need.failure?.code === 'keyring_locked' ? { act: 'unlock' } : { act: 'go', to: '/settings' },
+      };
+    case 'destination':
+      return { ...place(need, need.destination_name ?? ''), detail };
+    case 'copy_lost':
+      return {
+        text: t('need.copy_lost', { name, place: need.destination_name ?? '' }),
+        detail,
+        ...backup(need),
+      };
+    case 'copy_owed':
+      return {
+        text: t('need.copy_owed', { name, place: need.destination_name ?? '' }),
+        detail,
+        ...backup(need),
+      };
+    case 'kit_unsaved':
+      return {
+        text: t('need.kit_unsaved'),
+        detail: t('need.kit_unsaved_detail'),
+        button: t('kit.save'),
+        remedy: { act: 'go', to: '/settings#keys' },
       };
     case 'database_vanished':
       return {

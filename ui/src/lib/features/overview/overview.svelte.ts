@@ -47,8 +47,11 @@ export class OverviewState {
         this.page.patch((page) => ({ ...page, scheduler: event.scheduler }));
         break;
       case 'databases':
+      case 'destinations':
       case 'backups':
+      case 'settings':
       case 'missed':
+        // Settings too: where the recovery kit was saved or the keyring opened, less is needed.
         void this.page.load();
         break;
     }

@@ -27,6 +27,9 @@ function need(kind: Need['kind'], change: Partial<Need> = {}): Need {
     kind,
     database_id: 'db-0',
     database_name: 'shop',
+    destination_id: null,
+    destination_name: null,
+    backup_id: null,
     run_id: null,
     failure: null,
     since: null,
@@ -114,6 +117,54 @@ describe('a need', () => {
       needLine(need('keyring', { ...whole, failure: { code, message: 'Why.', hint: null, details: null } }));
     expect(of('keyring_locked').remedy).toEqual({ act: 'unlock' });
     expect(of('keyring_absent').remedy).toEqual({ act: 'go', to: '/settings' });
+  });
+});
+
+describe('a need of something else than a database', () => {
+  const place = { database_id: null, database_name: null, destination_id: 'd', destination_name: 'My Drive' };
+  const failure = (code: 'sign_in_needed' | 'destination_missing') => ({
+    code,
+    message: 'Why.',
+    hint: null,
+    details: null,
+  });
+
+  test('is signed in to again where that is what the place asks for', () => {
+    expect(needLine(need('destination', { ...place, failure: failure('sign_in_needed') }))).toEqual({
+      text: 'Google Drive (My Drive) needs you to sign in again',
+      detail: 'Why.',
+      button: 'Sign in again',
+      remedy: { act: 'sign_in', destination: 'd' },
+    });
+  });
+
+  test('leads to the destinations where the place asks for something else', () => {
+    expect(
+      needLine(need('destination', { ...place, failure: failure('destination_missing') })),
+    ).toMatchObject({
+      text: 'My Drive needs you',
+      remedy: { act: 'go', to: '/destinations' },
+    });
+  });
+
+  test.each(['copy_lost', 'copy_owed'] as const)('%s leads to the backup', (kind) => {
+    const line = needLine(need(kind, { destination_name: 'My Drive', backup_id: 'b' }));
+    expect(line.text).toMatch(/^A copy of shop on My Drive is /);
+    expect(line.remedy).toEqual({ act: 'go', to: '/backups/b' });
+  });
+
+  test('of the recovery kit leads to the keys, and says what is lost without it', () => {
+    const line = needLine(need('kit_unsaved', { database_id: null, database_name: null }));
+    expect(line.remedy).toEqual({ act: 'go', to: '/settings#keys' });
+    expect(line.detail).toContain('lost with this laptop');
+  });
+
+  test('does not make its database one that is not backed up', () => {
+    expect(verdict({ databases: databases(4), needs: [need('copy_owed')] })).toEqual({
+      tone: 'warn',
+      text: '1 thing needs you. All 4 databases are backed up.',
+    });
+    expect(verdict({ databases: databases(4), needs: [need('copy_lost')] }).tone).toBe('bad');
   });
 });
 

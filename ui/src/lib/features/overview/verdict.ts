@@ -2,6 +2,7 @@
 import type { Tone } from '$components';
 import type { Overview } from '$lib/ipc';
 import { t } from '$lib/messages';
+import { concerned, isGrave } from './needs';
 
 export interface Verdict {
   tone: Tone;
@@ -12,11 +13,11 @@ export function verdict(overview: Pick<Overview, 'databases' | 'needs'>): Verdic
   const { databases, needs } = overview;
   const total = databases.length;
   const good = databases.filter((database) => database.last_backup && database.status !== 'vanished').length;
-  const concerned = new Set(needs.map((need) => need.database_id).filter((id) => id !== null));
-  const calm = databases.filter((database) => database.last_backup && !concerned.has(database.id)).length;
+  const unwell = new Set(needs.map(concerned));
+  const calm = databases.filter((database) => database.last_backup && !unwell.has(database.id)).length;
 
   if (needs.length > 0) {
-    const grave = needs.some((need) => need.kind === 'backup_failed' || need.kind === 'keyring');
+    const grave = needs.some(isGrave);
     const first = t('verdict.needs', { n: needs.length });
     return { tone: grave ? 'bad' : 'warn', text: calm === 0 ? first : `${first} ${rest(calm, total)}` };
   }

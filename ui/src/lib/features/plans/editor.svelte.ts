@@ -2,6 +2,7 @@
 import {
   call,
   toFailure,
+  type DestinationView,
   type Failure,
   type Plan,
   type PlanDraft,
@@ -12,6 +13,9 @@ import {
   type Weekday,
 } from '$lib/ipc';
 import { t } from '$lib/messages';
+import { destinationName } from '../destinations/words';
+import { EncryptionForm } from './encryption.svelte';
+import { RetentionForm } from './retention.svelte';
 import { WEEKDAYS, type Often } from './sentence';
 import { formatTableName, parseTableNames } from './table-name';
 import { formatTimeOfDay, parseTimeOfDay } from './time-of-day';
@@ -38,6 +42,10 @@ export class PlanEditor {
   day = $state('1');
   cron = $state('0 4 * * *');
   zone = $state('UTC');
+  /** The destinations chosen among those that are known, by their ids. */
+  places = $state<string[]>([]);
+  /** Whether a folder is typed besides. */
+  withFolder = $state(false);
   folder = $state('');
   /** `all`, or `db:` and a name. */
   scope = $state(ALL);
@@ -63,18 +71,33 @@ export class PlanEditor {
   /** Why there are none. */
   scheduleFailure = $state.raw<Failure>();
 
+  readonly encryption: EncryptionForm;
+  readonly retention: RetentionForm;
+
   readonly id: string | null;
   #except: string[] = [];
   /** Parts of a selection that this editor does not show, and keeps. */
   #kept: Selection = EVERYTHING;
   #asked = 0;
 
-  constructor(from: PlanProposal | { plan: Plan; folder: string }) {
+  /** `known` are the destinations that there are: a proposed folder that is one of them is chosen as that. */
+  constructor(from: PlanProposal | { plan: Plan }, known: readonly DestinationView[] = []) {
     const plan = 'plan' in from ? from.plan : undefined;
     const { schedule, time_zone, scope } = plan ?? (from as PlanProposal);
+    this.encryption = new EncryptionForm(plan?.encryption);
+    this.retention = new RetentionForm(plan?.retention);
     this.id = plan?.id ?? null;
     this.zone = time_zone;
-    this.folder = from.folder;
+    if ('plan' in from) {
+      this.places = [...from.plan.destinations];
+    } else {
+      const there = known.find(
+        (each) => each.kind === 'folder' && [destinationName(each), each.location].includes(from.folder),
+      );
+      if (there) this.places = [there.id];
+      else this.withFolder = true;
+      this.folder = from.folder;
+    }
     this.scope = scope.type === 'database' ? one(scope.name) : ALL;
     if (scope.type === 'all_databases') this.#except = scope.except;
     if (plan) {
@@ -154,11 +177,15 @@ export class PlanEditor {
     if (['daily', 'weekly', 'monthly'].includes(this.often) && !this.at) return t('plan.problem_time');
     if (this.often === 'cron' && !this.schedule) return t('plan.problem_cron');
     if (this.scheduleFailure) return this.scheduleFailure.message;
-    if (!this.folder.trim()) return t('plan.problem_folder');
+    if (this.withFolder && !this.folder.trim()) return t('plan.problem_folder');
+    if (!this.withFolder && this.places.length === 0) return t('plan.problem_places');
     const wrong = this.wrongTables[0];
     if (wrong !== undefined) return t('plan.problem_table', { name: wrong });
-    return undefined;
+    return this.encryption.problem ?? this.retention.problem;
   });
+
+  /** Whether all that a draft needs is there: this machine's key may still be on its way. */
+  readonly ready = $derived.by(() => this.problem === undefined && this.encryption.chosen !== undefined);
 
   /** The databases to choose from: `all` first. */
   options(databases: readonly string[]): { value: string; label: string }[] {
@@ -170,9 +197,17 @@ export class PlanEditor {
     ];
   }
 
+  /** Puts a known destination in or takes it out; what is left keeps its order. */
+  choosePlace(id: string, chosen: boolean): void {
+    const others = this.places.filter((place) => place !== id);
+    this.places = chosen ? [...others, id] : others;
+  }
+
   draft(serverId: string): PlanDraft | undefined {
     const { schedule } = this;
-    if (!schedule || this.problem) return undefined;
+    const encryption = this.encryption.chosen;
+    const retention = this.retention.rule;
+    if (!schedule || !encryption || !retention || this.problem) return undefined;
     return {
       id: this.id,
       server_id: serverId,
@@ -181,7 +216,10 @@ export class PlanEditor {
       globals: this.globals,
       schedule: $state.snapshot(schedule),
       time_zone: this.zone,
-      folder: this.folder.trim(),
+      folder: this.withFolder ? this.folder.trim() : null,
+      destinations: $state.snapshot(this.places),
+      encryption,
+      retention,
       enabled: this.enabled,
     };
   }

@@ -2,6 +2,8 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { useTransport, type Plan, type Schedule } from '$lib/ipc';
 import { Fixture } from '$lib/ipc/fixture';
 import { PlanEditor } from './editor.svelte';
+import { EncryptionForm } from './encryption.svelte';
+import { KEEP_EVERYTHING, parseSize, RetentionForm, retentionSentence, writeSize } from './retention.svelte';
 import { planSentence } from './sentence';
 import { formatTableName, parseTableName, parseTableNames } from './table-name';
 import { formatTimeOfDay, parseTimeOfDay } from './time-of-day';
@@ -29,7 +31,9 @@ const saved: Plan = {
   globals: false,
   schedule: { type: 'weekly', days: ['sunday', 'monday'], at: { hour: 3, minute: 30 } },
   time_zone: 'Europe/Berlin',
-  destinations: ['dest'],
+  destinations: ['dest', 'bucket'],
+  encryption: { with: 'none' },
+  retention: KEEP_EVERYTHING,
   level: 3,
   enabled: false,
   created_at: '2026-11-22T03:00:00Z',
@@ -110,12 +114,12 @@ describe('a plan’s sentence', () => {
     ],
     [{ type: 'manual' }, 'Only when asked, back up shop into ~/Howdah.'],
   ])('%o is said', (schedule, sentence) => {
-    expect(planSentence({ ...proposal, schedule, folder: '~/Howdah' })).toBe(sentence);
+    expect(planSentence({ ...proposal, schedule, places: ['~/Howdah'] })).toBe(sentence);
   });
 
   test('names what all databases leave out', () => {
-    expect(planSentence({ ...saved, folder: undefined })).toContain(
-      'back up all databases of this server except scratch into its folder.',
+    expect(planSentence({ ...saved, places: [] })).toContain(
+      'back up all databases of this server except scratch into its destinations.',
     );
   });
 });
@@ -145,12 +149,15 @@ describe('the editor', () => {
       schedule: proposal.schedule,
       time_zone: 'Europe/Berlin',
       folder: '/home/ada/Howdah',
+      destinations: [],
+      encryption: { with: 'none' },
+      retention: KEEP_EVERYTHING,
       enabled: true,
     });
   });
 
   test('gives a saved plan back unchanged', () => {
-    const draft = new PlanEditor({ plan: saved, folder: '/backups' }).draft('server');
+    const draft = new PlanEditor({ plan: saved }).draft('server');
     expect(draft).toMatchObject({
       id: 'plan',
       scope: saved.scope,
@@ -158,7 +165,10 @@ describe('the editor', () => {
       globals: false,
       schedule: { type: 'weekly', days: ['monday', 'sunday'], at: { hour: 3, minute: 30 } },
       enabled: false,
-      folder: '/backups',
+      folder: null,
+      destinations: ['dest', 'bucket'],
+      encryption: { with: 'none' },
+      retention: KEEP_EVERYTHING,
     });
   });
 
@@ -248,5 +258,99 @@ describe('the editor', () => {
     expect(editor.selection.keep_extensions).toBe(false);
     editor.schemas = ['public'];
     expect(editor.selection).toMatchObject({ schemas: ['public'], keep_extensions: true });
+  });
+});
+
+describe('a rule', () => {
+  test.each([
+    [KEEP_EVERYTHING, 'Keep everything.'],
+    [{ ...KEEP_EVERYTHING, keep_last: 7 }, 'Keep the last 7; always at least 3 good ones.'],
+    [
+      { ...KEEP_EVERYTHING, daily: 7, weekly: 4, yearly: 1, min_good: 1 },
+      'Keep one for each of 7 days, one for each of 4 weeks and one of the last year; always at least 1 good one.',
+    ],
+    [
+      { ...KEEP_EVERYTHING, max_total_bytes: 50e9 },
+      'Keep all; at most 50\u00a0GB together; always at least 3 good ones.',
+    ],
+  ])('%o is said', (rule, sentence) => {
+    expect(retentionSentence(rule)).toBe(sentence);
+  });
+
+  test('is given back by the form as it was', () => {
+    for (const rule of [
+      KEEP_EVERYTHING,
+      { ...KEEP_EVERYTHING, hourly: 24, daily: 7, max_total_bytes: 1_234_567_891, min_good: 5 },
+      { ...KEEP_EVERYTHING, keep_last: 3, keep_within_days: 30, monthly: 12, yearly: 2 },
+    ]) {
+      expect(new RetentionForm(rule).rule).toEqual(rule);
+    }
+  });
+
+  test('is none while a word makes no sense, and says which', () => {
+    const form = new RetentionForm({ ...KEEP_EVERYTHING, keep_last: 3 });
+    form.numbers.keep_last = '0';
+    expect(form.problem).toMatch(/from 1 on/);
+    form.numbers.keep_last = '3';
+    form.total = 'a lot';
+    expect(form.problem).toMatch(/50 GB/);
+    form.total = '';
+    form.good = '';
+    expect(form.problem).toMatch(/At least one good/);
+    expect(form.rule).toBeUndefined();
+  });
+
+  test.each([
+    ['50 GB', 50e9],
+    ['1.5tb', 1.5e12],
+    ['1,5 T', 1.5e12],
+    ['20', 20e9],
+    ['512 MiB', 2 ** 29],
+  ])('limits the total to %s', (text, bytes) => {
+    expect(parseSize(text)).toBe(bytes);
+    expect(parseSize(writeSize(bytes))).toBe(bytes);
+  });
+
+  test.each(['', 'much', '5 parsecs', '-1 GB'])('knows that %j is no size', (text) => {
+    expect(parseSize(text)).toBeUndefined();
+  });
+});
+
+describe('encryption', () => {
+  const OTHER = `age1${'q'.repeat(58)}`;
+  let fixture: Fixture;
+  beforeEach(() => {
+    fixture = new Fixture({ scenario: 'empty' });
+    useTransport(fixture);
+  });
+
+  test('asks for this machine’s key only where keys are wanted, and waits for it', async () => {
+    const form = new EncryptionForm();
+    expect(form.chosen).toEqual({ with: 'none' });
+    form.mode = 'keys';
+    expect(form.chosen).toBeUndefined();
+    await form.askOwnKey();
+    form.further = `\n ${OTHER} \n`;
+    expect(form.chosen).toEqual({ with: 'keys', recipients: [fixture.world.keys[0]?.recipient, OTHER] });
+  });
+
+  test('keeps a plan’s recipients whether or not this machine’s key is among them', async () => {
+    const form = new EncryptionForm({ with: 'keys', recipients: [OTHER] });
+    expect(form.chosen).toEqual({ with: 'keys', recipients: [OTHER] });
+    await form.askOwnKey();
+    expect(form.own).toBe(false);
+    expect(form.chosen).toEqual({ with: 'keys', recipients: [OTHER] });
+  });
+
+  test('keeps a passphrase that is there, and offers none', () => {
+    expect(new EncryptionForm({ with: 'passphrase' }).chosen).toEqual({ with: 'passphrase' });
+    expect(new EncryptionForm().hasPassphrase).toBe(false);
+  });
+
+  test('refuses a line that is no public key, and encryption to nobody', () => {
+    const form = new EncryptionForm({ with: 'keys', recipients: ['AGE-SECRET-KEY-1QQ'] });
+    expect(form.problem).toMatch(/no public key/);
+    form.further = '';
+    expect(form.problem).toMatch(/nobody could read/);
   });
 });

@@ -1,7 +1,6 @@
 /** A plan as a sentence. The same messages carry the sentence that is read and the one whose words are chosen. */
-import { weekdayNames } from '$lib/format';
+import { formatList, weekdayNames } from '$lib/format';
 import type { Plan, Schedule, Scope, Weekday } from '$lib/ipc';
-import { locale } from '$lib/format/locale';
 import { t, type MessageKey } from '$lib/messages';
 import { formatTimeOfDay } from './time-of-day';
 
@@ -28,7 +27,7 @@ export function sentenceKey(often: Often): MessageKey & `plan.sentence_${Often}`
 export function formatWeekdays(days: readonly Weekday[]): string {
   const names = weekdayNames();
   const chosen = WEEKDAYS.flatMap((day, index) => (days.includes(day) ? [names[index]?.short ?? day] : []));
-  return new Intl.ListFormat(locale().dates, { type: 'conjunction' }).format(chosen);
+  return formatList(chosen);
 }
 
 export function formatScope(scope: Scope): string {
@@ -40,14 +39,14 @@ export function formatScope(scope: Scope): string {
 
 /** The whole sentence, to read. */
 export function planSentence(
-  plan: Pick<Plan, 'schedule' | 'time_zone' | 'scope'> & { folder: string | undefined },
+  plan: Pick<Plan, 'schedule' | 'time_zone' | 'scope'> & { places: readonly string[] },
 ): string {
   const { schedule } = plan;
   const common = {
     often: t(`often.${schedule.type}`),
     zone: plan.time_zone,
     what: formatScope(plan.scope),
-    where: plan.folder ?? t('plan.its_folder'),
+    where: plan.places.length > 0 ? formatList(plan.places) : t('plan.its_places'),
   };
   switch (schedule.type) {
     case 'hourly':

@@ -62,6 +62,7 @@ describe('a run’s state', () => {
     [{ state: 'cancelled' }, 'off', 'Cancelled'],
     [{ state: 'interrupted' }, 'warn', 'Interrupted'],
     [{ state: 'skipped', reason: 'still_running' }, 'none', 'Skipped: the last one was at work'],
+    [{ state: 'skipped', reason: 'other_machine' }, 'none', 'Left to another machine'],
   ])('%o is %s: %s', (state, tone, word) => {
     expect(look(state)).toEqual({ tone, word });
   });

@@ -14,6 +14,8 @@ export const PHASES: Record<RunKind, readonly Phase[]> = {
   backup: ['connecting', 'dumping', 'finishing'],
   restore: ['connecting', 'restoring', 'comparing'],
   verify: ['verifying'],
+  copy: ['copying'],
+  prune: ['deleting'],
 };
 
 export function isActive(state: RunState): boolean {

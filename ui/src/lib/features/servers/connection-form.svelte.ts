@@ -1,6 +1,8 @@
 /** A connection in a form: each field as typed, and the connection they make. */
 import type { Connection, TlsMode } from '$lib/ipc';
+import { parsePort } from '../ssh/port';
 import { BLANK } from './connection';
+import { TunnelForm } from './tunnel-form.svelte';
 
 export class ConnectionForm {
   host = $state('');
@@ -11,12 +13,19 @@ export class ConnectionForm {
   ca = $state('');
   certificate = $state('');
   key = $state('');
+  readonly tunnel = new TunnelForm();
 
   constructor(from: Connection = BLANK) {
     this.take(from);
   }
 
   take(from: Connection): void {
+    this.takeText(from);
+    this.tunnel.take(from.tunnel);
+  }
+
+  /** Takes what a text says, which knows no tunnel: that stays as it was chosen. */
+  takeText(from: Connection): void {
     this.host = from.host;
     this.port = String(from.port);
     this.role = from.role;
@@ -27,16 +36,14 @@ export class ConnectionForm {
     this.key = from.tls.key_file ?? '';
   }
 
-  readonly portNumber = $derived.by(() => {
-    const port = Number(this.port.trim());
-    return /^\d{1,5}$/.test(this.port.trim()) && port >= 1 && port <= 65535 ? port : undefined;
-  });
+  readonly portNumber = $derived.by(() => parsePort(this.port) ?? undefined);
 
   /** The connection; `undefined` while something it needs is missing. */
   readonly connection = $derived.by((): Connection | undefined => {
     const host = this.host.trim().replace(/^\[(.*)\]$/, '$1');
     const port = this.portNumber;
-    if (!host || port === undefined || !this.role || !this.database) return undefined;
+    const { target } = this.tunnel;
+    if (!host || port === undefined || !this.role || !this.database || target === undefined) return undefined;
     return {
       host,
       port,
@@ -48,6 +55,7 @@ export class ConnectionForm {
         certificate_file: this.certificate.trim() || null,
         key_file: this.key.trim() || null,
       },
+      ...(target && { tunnel: target }),
     };
   });
 }

@@ -14,6 +14,7 @@ import {
 } from '$lib/ipc';
 
 export const STEPS: readonly TestStepId[] = [
+  'tunnel',
   'reach',
   'tls',
   'login',
@@ -40,7 +41,7 @@ export class ConnectionTest {
   #steps = $state.raw<TestStep[]>([]);
   #id: string | undefined;
   #stop: (() => void) | undefined;
-  #last: { input: ConnectionInput; selection: Selection } | undefined;
+  #last = $state.raw<{ input: ConnectionInput; selection: Selection }>();
 
   readonly started = $derived.by(
     () => this.running || this.report !== undefined || this.failure !== undefined,
@@ -51,8 +52,16 @@ export class ConnectionTest {
     STEPS.map((id): Line => {
       const step = this.#steps.find((known) => known.id === id);
       return { id, state: step?.state ?? 'pending', step };
-    }).filter((line) => this.running || line.step !== undefined),
+    }).filter((line) => line.step !== undefined || (this.running && this.#awaits(line.id))),
   );
+
+  /** Whether a line may still be told. The way through a tunnel is only where there is one, as far as the window knows. */
+  #awaits(id: TestStepId): boolean {
+    const input = this.#last?.input;
+    if (id !== 'tunnel') return true;
+    if (input?.type === 'text') return input.tunnel !== undefined;
+    return input?.type === 'form' && input.connection.tunnel !== undefined;
+  }
 
   async start(input: ConnectionInput, selection: Selection): Promise<TestReport | undefined> {
     this.cancel();

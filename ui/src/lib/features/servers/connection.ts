@@ -1,5 +1,7 @@
 /** Connections as people read and fill them. */
 import type { Connection, TlsMode } from '$lib/ipc';
+import { t } from '$lib/messages';
+import { formatSsh } from '../ssh/words';
 
 export const TLS_MODES: readonly TlsMode[] = ['prefer', 'require', 'verify-ca', 'verify-full', 'disable'];
 
@@ -15,6 +17,16 @@ export const BLANK: Connection = {
 export function formatConnection({ host, port, role, database }: Connection): string {
   const where = host.includes(':') ? `[${host}]` : host;
   return `${role}@${where}:${port}/${database}`;
+}
+
+/** The SSH server that it goes through, in words; `undefined` where the way is straight. */
+export function formatTunnel({ tunnel }: Connection): string | undefined {
+  return tunnel && t('tunnel.through', { server: formatSsh(tunnel) });
+}
+
+/** All of the way in one line. */
+export function formatWay(connection: Connection): string {
+  return [formatConnection(connection), formatTunnel(connection)].filter(Boolean).join(', ');
 }
 
 /** Where it is, without who and what. */

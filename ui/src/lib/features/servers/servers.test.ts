@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { useTransport } from '$lib/ipc';
 import { Fixture } from '$lib/ipc/fixture';
 import { EVERYTHING } from '../plans/editor.svelte';
-import { formatConnection, maskPassword } from './connection';
+import { BLANK, formatConnection, formatWay, maskPassword } from './connection';
 import { ConnectionForm } from './connection-form.svelte';
 import { ConnectionTest } from './connection-test.svelte';
 
@@ -49,6 +49,60 @@ test.each(['', '0', '65536', '5432x', '-1', '5 4'])('port %j makes no connection
   expect(form.connection).toBeUndefined();
 });
 
+describe('the tunnel of a connection', () => {
+  const bastion = { host: 'bastion', port: 2222, user: 'ada', login: { with: 'agent' as const } };
+  const straight = () => new ConnectionForm({ ...BLANK, host: 'h', role: 'u', database: 'db' });
+
+  test('goes along only where it is wanted', () => {
+    const form = straight();
+    expect(form.connection).not.toHaveProperty('tunnel');
+    form.take({ ...BLANK, host: 'h', role: 'u', database: 'db', tunnel: bastion });
+    expect(form.connection?.tunnel).toEqual(bastion);
+    form.tunnel.on = false;
+    expect(form.connection).not.toHaveProperty('tunnel');
+  });
+
+  test('makes no connection while its server is not named', () => {
+    const form = straight();
+    form.tunnel.on = true;
+    expect(form.connection).toBeUndefined();
+    form.tunnel.ssh.host = ' bastion ';
+    expect(form.connection?.tunnel).toEqual({
+      host: 'bastion',
+      port: null,
+      user: null,
+      login: { with: 'auto' },
+    });
+  });
+
+  test('stays when the form is filled from a text, which knows none', () => {
+    const form = straight();
+    form.tunnel.take(bastion);
+    form.takeText({ ...BLANK, host: 'other', role: 'u', database: 'db' });
+    expect(form.connection).toMatchObject({ host: 'other', tunnel: bastion });
+  });
+
+  test('takes a secret along where its login needs one', () => {
+    const form = straight();
+    form.tunnel.on = true;
+    form.tunnel.secret = 's3cret';
+    expect(form.tunnel.given).toBe('s3cret');
+    form.tunnel.ssh.login = 'agent';
+    expect(form.tunnel.given).toBeUndefined();
+    form.tunnel.ssh.login = 'password';
+    form.tunnel.on = false;
+    expect(form.tunnel.given).toBeUndefined();
+  });
+
+  test('is said in words', () => {
+    const connection = { ...BLANK, host: 'h', role: 'u', database: 'db' };
+    expect(formatWay(connection)).toBe('u@h:5432/db');
+    expect(formatWay({ ...connection, tunnel: bastion })).toBe(
+      'u@h:5432/db, through SSH by ada@bastion:2222',
+    );
+  });
+});
+
 describe('a test of a connection', () => {
   let fixture: Fixture;
   const text = (host: string) => ({
@@ -76,6 +130,19 @@ describe('a test of a connection', () => {
     expect(seen.at(-1)).toBe('pa pa pa pa pa fa pe wa');
     expect(report?.ok).toBe(false);
     expect(test.lines.find((line) => line.id === 'rights')?.step?.sql).toContain('GRANT SELECT');
+  });
+
+  test('has a line for the tunnel where there is one, from its beginning', async () => {
+    const tunnel = { host: 'bastion', port: null, user: null, login: { with: 'auto' as const } };
+    const test = new ConnectionTest();
+    const under = test.start({ ...text('db.example.com'), tunnel }, EVERYTHING);
+    expect(test.lines[0]).toMatchObject({ id: 'tunnel', state: 'pending' });
+    await under;
+    expect(test.lines[0]).toMatchObject({ id: 'tunnel', state: 'passed' });
+    const straight = test.start(text('db.example.com'), EVERYTHING);
+    expect(test.lines[0]?.id).toBe('reach');
+    await straight;
+    expect(test.lines[0]?.id).toBe('reach');
   });
 
   test('leaves out at the end what the engine never named', async () => {

@@ -3,6 +3,7 @@ import { call, onEvent, type Event, type Settings, type Theme } from '$lib/ipc';
 import { Action } from '$lib/state/action.svelte';
 import { Resource } from '$lib/state/resource.svelte';
 import { createContext } from 'svelte';
+import { destinationName } from '../destinations/words';
 import { applyTheme } from './theme';
 
 export class SettingsState {
@@ -12,13 +13,12 @@ export class SettingsState {
     return page;
   });
   readonly saving = new Action();
-  /** The folder of each destination by its id, as people write it: below the home directory with a tilde. */
-  readonly folders = $derived.by(
+  readonly destinations = $derived.by(() => this.page.data?.destinations ?? []);
+  /** What each destination is called, by its id. */
+  readonly destinationNames = $derived.by(
     () =>
       new Map(
-        this.page.data?.destinations.map(
-          ({ id, name, folder }) => [id as string, name.startsWith('~/') ? name : folder] as const,
-        ),
+        this.destinations.map((destination) => [destination.id as string, destinationName(destination)]),
       ),
   );
 
@@ -29,7 +29,7 @@ export class SettingsState {
   }
 
   hear(event: Event): void {
-    if (['settings', 'databases', 'backups', 'missed'].includes(event.type)) {
+    if (['settings', 'databases', 'destinations', 'backups', 'missed'].includes(event.type)) {
       void this.page.load();
     }
   }

@@ -2,6 +2,7 @@
 import type { BackupId } from "./BackupId";
 import type { CopyView } from "./CopyView";
 import type { DatabaseId } from "./DatabaseId";
+import type { Encryption } from "./Encryption";
 import type { RunId } from "./RunId";
 
 /**
@@ -67,4 +68,12 @@ copies: Array<CopyView>,
 /**
  * When it was last read back and found whole.
  */
-verified_at: string | null, };
+verified_at: string | null, 
+/**
+ * Whether it is kept from every rule.
+ */
+pinned: boolean, 
+/**
+ * Who can read it.
+ */
+encryption: Encryption, };

@@ -3,4 +3,4 @@
 /**
  * What a running run is doing.
  */
-export type Phase = "connecting" | "dumping" | "finishing" | "verifying" | "restoring" | "comparing";
+export type Phase = "connecting" | "dumping" | "finishing" | "verifying" | "restoring" | "comparing" | "copying" | "deleting";

@@ -19,6 +19,10 @@ connection?: Connection,
  */
 password?: string, 
 /**
+ * A new passphrase or password of the SSH login; the empty text removes the old one.
+ */
+ssh_secret?: string, 
+/**
  * What it is used for.
  */
 environment?: Environment, };

@@ -26,4 +26,8 @@ environment: Environment,
 /**
  * Whether the keyring is said to hold a password for it.
  */
-has_password: boolean, };
+has_password: boolean, 
+/**
+ * Whether the keyring is said to hold what opens its SSH tunnel.
+ */
+has_ssh_secret: boolean, };

@@ -33,4 +33,21 @@ default_folder: string,
 /**
  * When new plans run.
  */
-default_time: TimeOfDay, };
+default_time: TimeOfDay, 
+/**
+ * Days after which a copy is checked again; 0 is never. At most 365.
+ */
+verify_days: number, 
+/**
+ * Whether every copy is checked; else a sample: of each database, at each destination, the newest copies and the one that was
+ * not checked for longest.
+ */
+verify_all: boolean, 
+/**
+ * Whether copies are read back in full; else those whose destination keeps checksums of its own are checked by these.
+ */
+verify_by_reading: boolean, 
+/**
+ * Whether the copy of the settings that goes to encrypted destinations holds passwords and tokens too.
+ */
+export_secrets: boolean, };

@@ -3,4 +3,4 @@
 /**
  * The lines of a test's checklist, in order.
  */
-export type TestStepId = "reach" | "tls" | "login" | "version" | "size" | "rights" | "selection" | "globals";
+export type TestStepId = "tunnel" | "reach" | "tls" | "login" | "version" | "size" | "rights" | "selection" | "globals";

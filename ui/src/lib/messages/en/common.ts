@@ -21,8 +21,12 @@ export const common = {
   'error.internal_hint':
     'This is a fault in Howdah. The details say what is known; please report it with them.',
 
+  'secret.kept': 'unchanged, in your keyring',
+  'secret.hint': 'Kept in your keyring, and nowhere else.',
+
   'path.choose_folder': 'Choose a folder',
   'path.choose_ca': 'Choose the authority’s certificate',
   'path.choose_certificate': 'Choose the client’s certificate',
+  'path.choose_private_key': 'Choose the private key',
   'path.choose_key': 'Choose the client’s key',
 } as const satisfies Messages;

@@ -18,6 +18,7 @@ export const frame = {
   'nav.databases': 'Databases',
   'nav.add': 'Add a database',
   'nav.backups': 'Backups',
+  'nav.destinations': 'Destinations',
   'nav.activity': 'Activity',
   'nav.settings': 'Settings',
 

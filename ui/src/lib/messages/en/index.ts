@@ -6,14 +6,18 @@ import { add } from './add';
 import { backups } from './backups';
 import { common } from './common';
 import { databases } from './databases';
+import { destinations } from './destinations';
+import { drive } from './drive';
 import { failures } from './failures';
 import { frame } from './frame';
+import { moving } from './moving';
 import { overview } from './overview';
 import { plans } from './plans';
 import { quantities } from './quantities';
 import { runs } from './runs';
 import { servers } from './servers';
 import { settings } from './settings';
+import { ssh } from './ssh';
 
 export const en = {
   ...frame,
@@ -21,11 +25,15 @@ export const en = {
   ...quantities,
   ...overview,
   ...databases,
+  ...destinations,
+  ...drive,
+  ...ssh,
   ...servers,
   ...add,
   ...plans,
   ...runs,
   ...backups,
   ...settings,
+  ...moving,
   ...failures,
 } as const;

@@ -21,5 +21,6 @@ export const quantities = {
   'count.billions': '{n}\u00a0bn',
   'count.tables': { one: '{n} table', other: '{n} tables' },
   'count.backups': { one: '{n} backup', other: '{n} backups' },
+  'count.copies': { one: '{n} copy', other: '{n} copies' },
   'count.places': { one: '{n} place', other: '{n} places' },
 } as const satisfies Messages;

@@ -10,7 +10,6 @@ export const servers = {
   'server.add_database': 'Add a database of this server',
   'server.empty_title': 'No database of this server is backed up',
   'server.empty_text': 'Choose one of its databases, or all of them, and Howdah proposes a plan.',
-  'server.password_kept': 'unchanged',
   'server.password_in_keyring': 'in the keyring',
   'server.with_password': 'password in the keyring',
   'server.without_password': 'no password kept',
@@ -18,6 +17,9 @@ export const servers = {
   'server.remove_password': 'Remove the password from the keyring',
   'server.test_needs_password':
     'To test a changed connection, type its password: the keyring’s is not shown to this window.',
+  'server.remove_ssh_secret': 'Remove what opens the SSH login from the keyring',
+  'server.test_needs_secrets':
+    'To test a changed connection, type its password and what opens the SSH login: what is in the keyring is not shown to this window.',
   'server.remove': 'Remove the server',
   'server.remove_title': 'Remove {name}?',
   'server.remove_text':
@@ -45,6 +47,13 @@ export const servers = {
   'tls.verify-ca': 'always encrypted; the certificate is verified',
   'tls.verify-full': 'always encrypted; certificate and host name are verified',
 
+  'tunnel.title': 'SSH tunnel',
+  'tunnel.on': 'Reach it through an SSH server',
+  'tunnel.hint': 'For a database that only a server of yours can reach.',
+  'tunnel.host': 'As the SSH server knows it: it looks the name up.',
+  'tunnel.socket': 'A Unix socket on the SSH server’s side',
+  'tunnel.through': 'through SSH by {server}',
+
   'test.title': 'Test',
   'test.run': 'Test',
   'test.again': 'Test again',
@@ -58,6 +67,7 @@ export const servers = {
   'test_state.failed': 'not good',
   'test_state.skipped': 'not reached',
 
+  'step.tunnel': 'SSH tunnel',
   'step.reach': 'Server reached',
   'step.tls': 'TLS',
   'step.login': 'Logged in',

@@ -13,6 +13,20 @@ export const settings = {
   'settings.stall_hint': 'After this long without a byte from pg_dump. The run says what it waited for.',
   'settings.lock_wait': 'Wait for a locked table',
   'settings.lock_wait_hint': 'Then pg_dump gives up, and the backup is tried again later.',
+  'settings.checks': 'Checks',
+  'settings.verify_days': 'Check copies again after',
+  'settings.verify_days_hint':
+    'A copy that rots or vanishes is found, and made anew from another one where there is one.',
+  'settings.verify_never': 'Never: copies are only checked when you ask for it.',
+  'settings.verify_which': 'Which copies',
+  'settings.verify_by_reading': 'Read every copy back in full',
+  'settings.verify_by_reading_hint':
+    'Off: where a destination keeps checksums of its own, these are compared, and nothing is downloaded. Everything else is read back.',
+  'settings.moving': 'Move to another machine',
+  'settings.export_secrets': 'Passwords go to destinations too',
+  'settings.export_secrets_hint':
+    'The copy of these settings at encrypted destinations holds passwords, tokens and keys too.',
+  'settings.days': 'd',
   'settings.minutes': 'min',
   'settings.seconds': 's',
   'settings.between': 'From {least} to {most}',
@@ -23,10 +37,7 @@ export const settings = {
   'settings.servers': 'Servers',
   'settings.no_servers': 'No servers yet',
   'settings.no_servers_text': 'A server appears here with the first of its databases that you add.',
-  'settings.destinations': 'Destinations',
-  'settings.no_destinations': 'No destinations yet',
-  'settings.no_destinations_text': 'A folder appears here when a plan puts backups into it.',
-  'settings.free': '{size} free',
+  'settings.keys': 'Keys',
   'settings.programs': 'PostgreSQL programs',
   'settings.client': 'pg_dump',
   'settings.server_programs': 'Server',
@@ -37,6 +48,33 @@ export const settings = {
   'settings.keyring': 'Keyring',
   'settings.data_dir': 'Data directory',
   'settings.time_zone': 'Time zone',
+
+  'verify_which.sample': 'A sample',
+  'verify_which.all': 'All',
+
+  'verify_which_hint.sample':
+    'Of each database, at each destination: the newest copies, and the one that was not checked for longest.',
+  'verify_which_hint.all': 'Each of them, however old. It takes longer, and may cost traffic.',
+
+  'key.own': 'This machine’s key, to which encrypted plans write',
+  'key.other': 'Brought in',
+  'key.copy': 'Copy the public key',
+  'key.none':
+    'No key yet. One is made when a plan is first encrypted to it; a kit from another machine can be opened here.',
+
+  'kit.save': 'Save the recovery kit',
+  'kit.test': 'Test a kit',
+  'kit.open': 'Open a kit',
+  'kit.saved': 'Recovery kit saved',
+  'kit.never_saved':
+    'The recovery kit was never saved: without it a lost machine takes encrypted backups along',
+  'kit.tested': 'tested',
+  'kit.saved_at':
+    'Saved as {path}. Whoever has this file can read your backups: keep it where this machine is not.',
+  'kit.right': 'This kit is right: it opens what this machine encrypts.',
+  'kit.other': 'This kit holds another key, {key}. It does not open what this machine encrypts.',
+  'kit.opened': 'What is encrypted to {key} can be read here from now on.',
+  'kit.places': 'The kit says that backups are here:',
 
   'theme.system': 'System',
   'theme.light': 'Light',

@@ -1,0 +1,11 @@
+//! Google Drive as a destination, against the emulator of its API: the conformance suite, and Drive's bad days.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
+
+mod bad_days;
+mod folders;
+mod lists;
+mod sign_in;
+mod support;
+mod uploads;
+mod weather;
