@@ -12,6 +12,7 @@ use howdah_store::tables::identities::{self, Identity as KnownIdentity};
 
 use crate::api::{Event, KeyView, KitReport, RecoveryKit};
 use crate::engine::{Engine, OrFailure};
+use crate::kit_page;
 
 /// The line that begins every kit.
 const TITLE: &str = "# Howdah recovery kit";
@@ -162,7 +163,9 @@ impl Engine {
         }
         let _ = writeln!(text, "#\n# public key: {}", own.recipient);
         let _ = writeln!(text, "{}", secret.expose());
+        let places: Vec<String> = places.iter().map(|row| row.place.to_string()).collect();
         Ok(RecoveryKit {
+            page: kit_page::page(&own.recipient, &secret, &places, now),
             recipient: own.recipient,
             file_name: "howdah-recovery-kit.txt".to_owned(),
             text: Secret::new(text),

@@ -22,6 +22,7 @@ mod drive;
 mod export;
 mod integrity;
 mod keys;
+mod kit_page;
 mod needs;
 mod pages;
 mod places;
@@ -38,4 +39,5 @@ mod views;
 
 pub use engine::{Engine, KNOWN_HOSTS_FILE, Options, Role};
 pub use export::{Export, LONGEST_EXPORT};
+pub use kit_page::page_beside;
 pub use settings::{absolute, with_tilde};

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use howdah_domain::{Failure, FailureCode, Secret};
-use howdah_engine::Engine;
 use howdah_engine::api::{KeyView, KitReport};
+use howdah_engine::{Engine, page_beside};
 use tauri::{State, WebviewWindow};
 
 use crate::desk::Desk;
@@ -25,7 +25,7 @@ pub(crate) async fn list_keys(desk: State<'_, Desk>) -> Result<Vec<KeyView>, Fai
     desk.engine().await?.list_keys().await
 }
 
-/// Asks where to, and writes the recovery kit there. Answers the path; `None` where none was chosen.
+/// Asks where to, and writes the recovery kit there, with a page to be printed beside it. Answers the path; `None` where none was chosen.
 #[tauri::command(rename_all = "snake_case")]
 pub(crate) async fn save_kit(
     window: WebviewWindow,
@@ -38,10 +38,13 @@ pub(crate) async fn save_kit(
     let Some(path) = picker::choose(&window, wanted, title, String::new()).await? else {
         return Ok(None);
     };
-    let (file, text) = (PathBuf::from(&path), kit.text);
-    off_the_runtime(move || files::write(&file, text.expose().as_bytes()))
-        .await?
-        .map_err(|error| files::not_written("The recovery kit", &path, &error))?;
+    let (file, text, page) = (PathBuf::from(&path), kit.text, kit.page);
+    off_the_runtime(move || {
+        files::write(&page_beside(&file), page.expose().as_bytes())?;
+        files::write(&file, text.expose().as_bytes())
+    })
+    .await?
+    .map_err(|error| files::not_written("The recovery kit", &path, &error))?;
     engine.kit_saved().await?;
     Ok(Some(path))
 }

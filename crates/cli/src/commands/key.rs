@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use howdah_domain::{Failure, FailureCode, Secret};
-use howdah_engine::Engine;
 use howdah_engine::api::{KeyView, KitReport};
+use howdah_engine::{Engine, page_beside};
 use serde_json::json;
 
 use crate::arguments::Key;
@@ -24,14 +24,18 @@ pub(crate) async fn run(engine: &Engine, command: Key) -> Result<Done, Failure> 
         }
         Key::Kit { file } => {
             let kit = engine.recovery_kit().await?;
+            let page = page_beside(&file);
             private::write(&file, kit.text.expose().as_bytes(), "The recovery kit")?;
+            private::write(&page, kit.page.expose().as_bytes(), "The page to print")?;
             engine.kit_saved().await?;
             let text = format!(
-                "The recovery kit is in {}. Whoever has it can read your backups: keep it where this machine is not.",
-                file.display()
+                "The recovery kit is in {}, and as a page to print in {}. Whoever has one of them can read your backups: keep them \
+                 where this machine is not.",
+                file.display(),
+                page.display()
             );
             Ok(Done::good(
-                json!({ "path": file, "recipient": kit.recipient }),
+                json!({ "path": file, "page": page, "recipient": kit.recipient }),
                 text,
             ))
         }

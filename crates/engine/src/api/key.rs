@@ -33,6 +33,8 @@ pub struct RecoveryKit {
     pub file_name: String,
     /// Its text: an age key file with the rest in comments.
     pub text: Secret,
+    /// The same as a page to be printed: HTML that asks nobody for anything.
+    pub page: Secret,
 }
 
 /// What a kit holds.

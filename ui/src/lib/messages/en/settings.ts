@@ -70,7 +70,7 @@ export const settings = {
     'The recovery kit was never saved: without it a lost machine takes encrypted backups along',
   'kit.tested': 'tested',
   'kit.saved_at':
-    'Saved as {path}. Whoever has this file can read your backups: keep it where this machine is not.',
+    'Saved as {path}, with a page to print beside it. Whoever has one of them can read your backups: keep them where this machine is not.',
   'kit.right': 'This kit is right: it opens what this machine encrypts.',
   'kit.other': 'This kit holds another key, {key}. It does not open what this machine encrypts.',
   'kit.opened': 'What is encrypted to {key} can be read here from now on.',
