@@ -99,3 +99,53 @@ async fn two_processes_serve_each_due_time_once() {
     assert_eq!(due.len(), 1, "both served the same due time: {ended:?}");
     assert_eq!(backups, 1, "{listed}");
 }
+
+/// Rows that do not compress, enough for several parts of an upload.
+const MUCH: &str =
+    "CREATE TABLE a_much AS SELECT n, gen_random_uuid() a, gen_random_uuid() b, gen_random_uuid() c
+     FROM generate_series(1, 600000) n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_process_had_begun_in_a_bucket_is_gone_after_the_next_start() {
+    let cluster = Cluster::start(18).await.unwrap();
+    cluster.sql("postgres", MUCH).await.unwrap();
+    let moto = tokio::task::spawn_blocking(Moto::start).await.unwrap().unwrap();
+    let bucket = format!(
+        "s3://backups?endpoint=http://127.0.0.1:{}&region=us-east-1&key-id={USER}",
+        moto.port()
+    );
+    let machine = Howdah::new();
+    let url = cluster.url("postgres");
+    good(&machine, &["server", "add", &url, "--name", "shop", "--json"]);
+    good(
+        &machine,
+        &[
+            "plan",
+            "add",
+            "shop",
+            "--schedule",
+            "* * * * *",
+            "--to",
+            &bucket,
+            "--json",
+        ],
+    );
+    let mut running = Running(command(&machine, &["run", "--quiet"]).spawn().unwrap());
+    let uploads = || {
+        moto.ask("GET", "/backups?uploads")
+            .unwrap()
+            .matches("<UploadId>")
+            .count()
+    };
+    let begun = Instant::now();
+    while uploads() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "an upload is begun");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    running.0.kill().unwrap();
+    running.0.wait().unwrap();
+    good(&machine, &["status", "--json"]);
+    assert_eq!(uploads(), 0);
+    let listed = good(&machine, &["list", &bucket, "--json"]);
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 0, "{listed}");
+}

@@ -2,8 +2,6 @@
 //!
 //! Knows two destinations and no run. What it began and did not finish is removed by the caller, who has it in the ledger.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use bytes::Bytes;
 use howdah_archive::Manifest;
 use howdah_archive::manifest::{CHECKSUM_FILE, MANIFEST_FILE, MAX_MANIFEST, to_hex};
@@ -20,12 +18,36 @@ use crate::stored::{StoredBackup, read_whole};
 /// How much is read at once.
 const CHUNK: usize = 1 << 20;
 
-/// Copies a backup to `target`, into the folder of the same name there. `on_bytes` hears how many bytes went over. Answers what the
-/// target said of each file.
+/// Looks whether a copy has to be made at `target` at all, and changes nothing. Answers what the target says of each file where it
+/// holds the backup already, whole. Where something else lies there (an earlier attempt, a damaged copy), which would have to go first,
+/// the source is read in full.
 ///
-/// Where the target holds the backup already, whole, nothing is done. What lies there otherwise (an earlier attempt, a damaged copy)
-/// goes first, since objects are never replaced; but only once it is clear that the source is whole. `touched` says whether anything
-/// at the target was changed.
+/// # Errors
+/// [`FailureCode::BackupDamaged`] where the source is not what its manifest says, so that nothing may go for its sake. Those of both
+/// destinations; cancelled.
+pub(crate) async fn already_there(
+    source: &StoredBackup,
+    target: &StoredBackup,
+    cancel: &CancellationToken,
+) -> Result<Option<Checksums>, Failure> {
+    let manifest = source.manifest(cancel).await?;
+    let there = target
+        .destination()
+        .list(Some(source.folder()), cancel)
+        .await
+        .or_failure()?;
+    if there.is_empty() {
+        return Ok(None);
+    }
+    if holds(target, &manifest, cancel).await? {
+        return checksums_of(target, &manifest, cancel).await.map(Some);
+    }
+    demand_whole(source, &manifest, cancel).await?;
+    Ok(None)
+}
+
+/// Copies a backup to `target`, into the folder of the same name there; what lies in it goes first, since objects are never replaced
+/// (see [`already_there`]). `on_bytes` hears how many bytes went over. Answers what the target said of each file.
 ///
 /// # Errors
 /// [`FailureCode::BackupDamaged`] where what is read is not what the manifest says: the source is the damaged one then. Those of
@@ -34,20 +56,11 @@ pub(crate) async fn copy(
     source: &StoredBackup,
     target: &StoredBackup,
     on_bytes: &(dyn Fn(u64) + Sync),
-    touched: &AtomicBool,
     cancel: &CancellationToken,
 ) -> Result<Checksums, Failure> {
     let manifest = source.manifest(cancel).await?;
     let folder = source.folder();
     let destination = &**target.destination();
-    let there = destination.list(Some(folder), cancel).await.or_failure()?;
-    if !there.is_empty() {
-        if holds(target, &manifest, cancel).await? {
-            return checksums_of(target, &manifest, cancel).await;
-        }
-        demand_whole(source, &manifest, cancel).await?;
-    }
-    touched.store(true, Ordering::Relaxed);
     destination.delete_folder(folder, cancel).await.or_failure()?;
     let mut checksums = Checksums::new();
     for file in &manifest.files {

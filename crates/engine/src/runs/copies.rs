@@ -4,7 +4,7 @@
 //! done, however often it fails and whoever is killed meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use howdah_domain::{
@@ -21,7 +21,7 @@ use super::backup::{Copied, StoreLedger};
 use super::{Made, Recording, Subject};
 use crate::api::Event;
 use crate::backup::{Checksums, Ledger as _};
-use crate::copying::copy;
+use crate::copying::{already_there, copy};
 use crate::decide;
 use crate::engine::{Engine, OrFailure};
 use crate::places::best_copy;
@@ -271,27 +271,17 @@ impl Engine {
             &row.place,
             source.folder().clone(),
         );
+        if let Some(checksums) = already_there(&source, &target, cancel).await? {
+            return Ok((self.made_copy(&row, &source, checksums), Vec::new()));
+        }
+        // From here on what lies there is ours to remove, should this process die.
         let ledger = StoreLedger::new(self, Some(run.id.clone()), vec![row.place.clone()]);
         ledger.begin(&backup.id, source.folder()).await?;
         reporter.phase(Phase::Copying);
         let meter = CopyMeter::new(reporter, backup.stored_bytes);
-        let touched = AtomicBool::new(false);
-        let copied = copy(&source, &target, &|bytes| meter.add(bytes), &touched, cancel).await;
+        let copied = copy(&source, &target, &|bytes| meter.add(bytes), cancel).await;
         match copied {
-            Ok(checksums) => {
-                let copy = BackupCopy {
-                    checksums: some(checksums),
-                    // Every byte was compared with the manifest on its way.
-                    looked_at: Some(self.0.clock.now()),
-                    ..Copied::present(&row, source.folder())
-                };
-                Ok((copy, ledger.open_entries()))
-            }
-            // What lies there is not ours to remove: nothing was written.
-            Err(failure) if !touched.load(Ordering::Relaxed) => {
-                ledger.removed(0).await?;
-                Err(failure)
-            }
+            Ok(checksums) => Ok((self.made_copy(&row, &source, checksums), ledger.open_entries())),
             Err(failure) => {
                 // Not the run's own token: the leavings must go although the run was cancelled.
                 let removal = target
@@ -303,6 +293,20 @@ impl Engine {
                 }
                 Err(failure)
             }
+        }
+    }
+
+    /// A copy as it is listed: every byte of it was compared with the manifest.
+    fn made_copy(
+        &self,
+        row: &destinations::Destination,
+        source: &StoredBackup,
+        checksums: Checksums,
+    ) -> BackupCopy {
+        BackupCopy {
+            checksums: some(checksums),
+            looked_at: Some(self.0.clock.now()),
+            ..Copied::present(row, source.folder())
         }
     }
 
