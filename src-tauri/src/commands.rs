@@ -5,6 +5,7 @@ mod backups;
 mod destinations;
 mod drive;
 mod export;
+mod instances;
 mod keys;
 mod pages;
 mod plans;
@@ -41,6 +42,16 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         export::stored_exports,
         export::read_stored_export,
         export::import_settings,
+        instances::list_instances,
+        instances::start_instance,
+        instances::stop_instance,
+        instances::rename_instance,
+        instances::delete_instance,
+        instances::copy_instance_url,
+        instances::open_instance,
+        instances::restore_backup,
+        instances::drill_backup,
+        instances::save_drill_report,
         keys::own_key,
         keys::list_keys,
         keys::save_kit,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use howdah_domain::drill::DrillWhen;
 use howdah_domain::{Environment, Schedule, Selection, TableName};
 
 use crate::{schedule, table_name};
@@ -44,6 +45,11 @@ pub(crate) enum Command {
     },
     /// Restore a backup into a database, and compare each table with what was dumped
     Restore(Restore),
+    /// Prove a backup: restore it into a PostgreSQL of its own, compare every row, remove it again
+    Drill(Drill),
+    /// The PostgreSQLs on this machine that backups were restored into
+    #[command(subcommand)]
+    Instance(Instance),
     /// List the backups in a folder or at a destination's URL
     List {
         /// A folder or a destination's URL; without it, the backups that the data directory knows
@@ -185,11 +191,61 @@ impl What {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Drill {
+    /// The backup's folder or URL, or its id
+    pub(crate) backup: String,
+    /// Something that must be true in the restored database: an expression, or a query that answers one boolean; repeatable
+    #[arg(long, value_name = "SQL")]
+    pub(crate) assert: Vec<String>,
+    /// Seconds that one assertion may take
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) assert_timeout: Option<u64>,
+    /// Write the report as a page that stands on its own
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Connections that load and compare at once; without it, as many as there are processors, up to four
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Instance {
+    /// List them
+    List,
+    /// Start one; prints its URL. It goes on when this command has ended
+    Start {
+        /// Its name or id
+        instance: String,
+    },
+    /// Stop one; what is in it stays
+    Stop {
+        /// Its name or id
+        instance: String,
+    },
+    /// Delete one with everything in it
+    Delete {
+        /// Its name or id
+        instance: String,
+    },
+    /// Print how a running one is reached, with its password
+    Url {
+        /// Its name or id
+        instance: String,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The backup's folder, or its id
+    /// The backup's folder or URL, or its id
     pub(crate) backup: String,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Into a new PostgreSQL on this machine, which goes on running; prints its URL
+    #[arg(long, conflicts_with_all = ["url", "create", "clean", "no_compare"])]
+    pub(crate) local: bool,
+    /// With --local: what to call it; without it, after the backup
+    #[arg(long, value_name = "NAME", requires = "local")]
+    pub(crate) name: Option<String>,
     /// Create the database that the URL names
     #[arg(long)]
     pub(crate) create: bool,
@@ -340,6 +396,29 @@ impl From<EnvironmentName> for Environment {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prove {
+    /// Only when somebody asks
+    Never,
+    /// Each one, when it is made
+    Each,
+    /// The newest, once a week
+    Weekly,
+    /// The newest, once a month
+    Monthly,
+}
+
+impl From<Prove> for DrillWhen {
+    fn from(prove: Prove) -> Self {
+        match prove {
+            Prove::Never => Self::Never,
+            Prove::Each => Self::EachBackup,
+            Prove::Weekly => Self::Weekly,
+            Prove::Monthly => Self::Monthly,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plan {
     /// Add a plan for one database of a server, or for all of them
@@ -397,6 +476,12 @@ pub(crate) struct PlanAdd {
     /// Keep one backup per year for so many years
     #[arg(long, value_name = "N")]
     pub(crate) keep_yearly: Option<u32>,
+    /// When backups are proved by a drill on this machine
+    #[arg(long, value_enum, default_value_t = Prove::Weekly)]
+    pub(crate) prove: Prove,
+    /// Something that must be true in each backup that is proved: an expression, or a query that answers one boolean; repeatable
+    #[arg(long, value_name = "SQL")]
+    pub(crate) assert: Vec<String>,
     /// Where backups go: a destination's name, a folder or a URL; repeatable, all are written in one pass; without it, the folder
     /// in the settings
     #[arg(long, value_name = "NAME|DIR|URL")]

@@ -125,3 +125,8 @@ fn cancel_on_signals(cancel: &CancellationToken) {
         });
     }
 }
+
+/// Connections or threads that are used where nobody said how many.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, |number| number.get().min(4))
+}

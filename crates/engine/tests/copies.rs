@@ -78,6 +78,7 @@ impl Two {
             encryption: None,
             passphrase: None,
             retention: None,
+            drill: None,
             enabled: true,
         };
         let saved = test.engine.save_plan(plan.clone()).await.unwrap();
@@ -276,6 +277,7 @@ async fn a_rule_deletes_what_it_says_beforehand_and_never_what_is_pinned() {
     };
     let with_rule = PlanDraft {
         retention: Some(rule),
+        drill: None,
         ..two.plan.clone()
     };
     two.test.engine.save_plan(with_rule).await.unwrap();

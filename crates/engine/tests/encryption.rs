@@ -49,6 +49,7 @@ async fn encrypted(test: &TestEngine, cluster: &Cluster, encryption: Encryption)
         encryption: Some(encryption),
         passphrase: None,
         retention: None,
+        drill: None,
         enabled: true,
     };
     test.engine.save_plan(draft).await.unwrap();

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod activity;
 pub mod certificate;
+pub mod checks;
 pub mod children;
 pub mod choice;
 pub mod classify;
@@ -11,6 +12,7 @@ pub mod connect;
 pub mod contents;
 pub mod database;
 pub mod databases;
+pub mod definitions;
 pub mod dump;
 pub mod environment;
 pub mod error;

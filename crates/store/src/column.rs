@@ -119,6 +119,7 @@ id_column!(
     howdah_domain::PlanId,
     howdah_domain::RunId,
     howdah_domain::DestinationId,
+    howdah_domain::InstanceId,
     howdah_domain::OccurrenceId,
     crate::OwnerId,
 );

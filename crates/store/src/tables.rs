@@ -6,7 +6,9 @@
 pub mod backups;
 pub mod databases;
 pub mod destinations;
+pub mod drills;
 pub mod identities;
+pub mod instances;
 pub mod ledger;
 pub mod occurrences;
 pub mod overview;

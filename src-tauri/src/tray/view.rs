@@ -116,6 +116,7 @@ fn verdict(overview: &Overview, running: &[&RunView]) -> String {
         let doing = match run.kind {
             RunKind::Backup => "Backing up",
             RunKind::Restore => "Restoring",
+            RunKind::Drill => "Proving",
             RunKind::Verify => "Verifying",
             RunKind::Copy => "Copying a backup of",
             RunKind::Prune => "Deleting backups of",

@@ -2,6 +2,8 @@
 
 mod backup;
 mod destination;
+mod drill;
+mod instance;
 mod key;
 mod list;
 mod plan;
@@ -15,6 +17,7 @@ mod show;
 mod status;
 mod verify;
 
+pub(crate) use drill::assertion;
 use howdah_domain::Failure;
 use howdah_engine::{Engine, Role};
 pub(crate) use restore::{mismatch_line, mismatch_object};
@@ -46,6 +49,22 @@ pub(crate) async fn run(
         Command::Verify { backup } => {
             let backup = place::backup(&backup, data_dir, key, output).await?;
             verify::run(&backup, output, cancel).await
+        }
+        Command::Drill(drill) => {
+            let backup = place::backup(&drill.backup, data_dir, key, output).await?;
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            let done = Box::pin(drill::run(&engine, drill, backup, output, cancel)).await;
+            ended(&engine, done).await
+        }
+        Command::Instance(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, instance::run(&engine, command).await).await
+        }
+        Command::Restore(restore) if restore.local => {
+            let backup = place::backup(&restore.backup, data_dir, key, output).await?;
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            let done = Box::pin(restore::here(&engine, restore, &backup, output, cancel)).await;
+            ended(&engine, done).await
         }
         Command::Restore(restore) => {
             let backup = place::backup(&restore.backup, data_dir, key, output).await?;

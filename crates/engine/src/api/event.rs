@@ -36,6 +36,8 @@ pub enum Event {
     },
     /// Servers, databases or plans changed.
     Databases,
+    /// Local instances came, went, started or stopped.
+    Instances,
     /// Destinations changed.
     Destinations,
     /// Backups came or went.

@@ -85,6 +85,7 @@ fn by_hand(server_id: ServerId, destinations: Vec<DestinationId>) -> PlanDraft {
         encryption: None,
         passphrase: None,
         retention: None,
+        drill: None,
         enabled: true,
     }
 }

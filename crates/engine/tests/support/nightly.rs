@@ -40,6 +40,7 @@ pub async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> Plan
         encryption: None,
         passphrase: None,
         retention: None,
+        drill: None,
         enabled: true,
     };
     let plan = test.engine.save_plan(draft.clone()).await.unwrap();

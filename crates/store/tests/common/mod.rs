@@ -143,6 +143,7 @@ pub(crate) fn plan(server_id: &ServerId, destinations: Vec<DestinationId>) -> Pl
         destinations,
         encryption: Encryption::None,
         retention: RetentionRule::default(),
+        drill: howdah_domain::DrillRule::default(),
         level: 3,
         enabled: true,
         created_at: moment(0),
@@ -222,6 +223,7 @@ impl World {
             client_version: "17.5".to_owned(),
             pinned: false,
             encryption: None,
+            proof: None,
             copies: vec![BackupCopy {
                 destination_name: self.destination.name.clone(),
                 ..BackupCopy::present(

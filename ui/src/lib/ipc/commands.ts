@@ -19,6 +19,7 @@ import type { Environment } from './generated/Environment';
 import type { ExportRequest } from './generated/ExportRequest';
 import type { ExportView } from './generated/ExportView';
 import type { ImportReport } from './generated/ImportReport';
+import type { InstanceView } from './generated/InstanceView';
 import type { KeyringState } from './generated/KeyringState';
 import type { KeyView } from './generated/KeyView';
 import type { KitReport } from './generated/KitReport';
@@ -28,6 +29,7 @@ import type { Plan } from './generated/Plan';
 import type { PlanDraft } from './generated/PlanDraft';
 import type { PlanProposal } from './generated/PlanProposal';
 import type { PrunePreview } from './generated/PrunePreview';
+import type { RestoreWish } from './generated/RestoreWish';
 import type { RetentionQuestion } from './generated/RetentionQuestion';
 import type { RunPage } from './generated/RunPage';
 import type { RunView } from './generated/RunView';
@@ -95,6 +97,20 @@ export interface Commands {
   stored_exports: { args: { id: string }; answer: StoredExport[] };
   read_stored_export: { args: { id: string; path: string }; answer: ExportView };
   import_settings: { args: { id: string }; answer: ImportReport };
+  list_instances: { args: None; answer: InstanceView[] };
+  start_instance: { args: { id: string }; answer: InstanceView };
+  stop_instance: { args: { id: string }; answer: InstanceView };
+  rename_instance: { args: { id: string; name: string }; answer: InstanceView };
+  delete_instance: { args: { id: string }; answer: unknown };
+  /** Puts the URL with its password on the clipboard, or the psql command: neither comes here. */
+  copy_instance_url: { args: { id: string; psql: boolean }; answer: unknown };
+  open_instance: { args: { id: string }; answer: unknown };
+  /** Begins a restore; answers the run. */
+  restore_backup: { args: { wish: RestoreWish }; answer: string };
+  /** Begins a drill; answers the run. */
+  drill_backup: { args: { id: string }; answer: string };
+  /** Asks for a file. `null` where none was chosen. */
+  save_drill_report: { args: { id: string; title: string }; answer: string | null };
   own_key: { args: None; answer: KeyView };
   list_keys: { args: None; answer: KeyView[] };
   /** Asks for a file; its text never comes here. `null` where none was chosen. */

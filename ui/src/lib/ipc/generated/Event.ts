@@ -35,7 +35,7 @@ run_id: RunId,
 /**
  * The lines.
  */
-lines: Array<LogLine>, } | { "type": "databases" } | { "type": "destinations" } | { "type": "backups", 
+lines: Array<LogLine>, } | { "type": "databases" } | { "type": "instances" } | { "type": "destinations" } | { "type": "backups", 
 /**
  * Of which database.
  */

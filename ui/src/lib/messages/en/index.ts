@@ -10,10 +10,12 @@ import { destinations } from './destinations';
 import { drive } from './drive';
 import { failures } from './failures';
 import { frame } from './frame';
+import { instances } from './instances';
 import { moving } from './moving';
 import { overview } from './overview';
 import { plans } from './plans';
 import { quantities } from './quantities';
+import { restore } from './restore';
 import { runs } from './runs';
 import { servers } from './servers';
 import { settings } from './settings';
@@ -35,5 +37,7 @@ export const en = {
   ...backups,
   ...settings,
   ...moving,
+  ...instances,
+  ...restore,
   ...failures,
 } as const;
