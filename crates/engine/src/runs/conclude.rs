@@ -65,6 +65,8 @@ impl Engine {
             progress: Some(progress),
         };
         let ended = self.write_end(run, to, &outcome, made).await?;
+        // Only now it makes room for the next check of a copy.
+        self.0.upkeep_changed.notify_one();
         self.tell_end(&ended).await;
         self.follow_up(&ended).await;
         Some(ended)
