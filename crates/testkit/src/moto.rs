@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 
 use crate::tools::{Server, tool};
 
@@ -74,13 +74,48 @@ impl Moto {
     /// # Errors
     /// When it does not answer.
     pub fn ask(&self, method: &str, target: &str) -> anyhow::Result<String> {
+        self.ask_with(method, target, b"")
+    }
+
+    /// Puts an object there as a client does that uploads everything in parts, which gives the same bytes another ETag.
+    /// `target` is `/bucket/key`; one part suffices for that.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn upload_in_parts(&self, target: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        let begun = self.ask("POST", &format!("{target}?uploads"))?;
+        let upload = begun
+            .split_once("<UploadId>")
+            .and_then(|(_, rest)| rest.split_once("</UploadId>"))
+            .map(|(id, _)| id.to_owned())
+            .with_context(|| format!("moto began no upload: {begun}"))?;
+        let put = self.ask_with("PUT", &format!("{target}?partNumber=1&uploadId={upload}"), bytes)?;
+        let tag = put
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase()
+                    .strip_prefix("etag:")
+                    .map(|tag| tag.trim().to_owned())
+            })
+            .with_context(|| format!("moto took no part: {put}"))?;
+        let list = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></CompleteMultipartUpload>"
+        );
+        let ended = self.ask_with("POST", &format!("{target}?uploadId={upload}"), list.as_bytes())?;
+        ensure!(ended.starts_with("HTTP/1.1 200"), "moto ended no upload: {ended}");
+        Ok(())
+    }
+
+    fn ask_with(&self, method: &str, target: &str, body: &[u8]) -> anyhow::Result<String> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port()))?;
         write!(
             stream,
-            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: 0\r\n\
+            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: {}\r\n\
              Connection: close\r\n\r\n",
-            self.port()
+            self.port(),
+            body.len()
         )?;
+        stream.write_all(body)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

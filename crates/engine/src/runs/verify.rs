@@ -68,7 +68,6 @@ impl Engine {
             };
         }
         self.0.copies_changed.notify_one();
-        self.0.upkeep_changed.notify_one();
         self.0.events.send(Event::Backups {
             database_id: backup.database_id,
         });

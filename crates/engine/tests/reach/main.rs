@@ -3,9 +3,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod attaching;
 mod checks;
 mod drive;
 mod machines;
+mod rotation;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
@@ -87,6 +89,37 @@ fn by_hand(server_id: ServerId, destinations: Vec<DestinationId>) -> PlanDraft {
         retention: None,
         drill: None,
         enabled: true,
+    }
+}
+
+/// A server with rows, and a plan that keeps its backups in several folders.
+struct Shop {
+    test: TestEngine,
+    destinations: Vec<DestinationId>,
+    _cluster: Cluster,
+}
+
+impl Shop {
+    /// Folders of these names, each a destination of the plan.
+    async fn kept_in(folders: &[&str]) -> Self {
+        let cluster = Cluster::start(18).await.unwrap();
+        cluster.sql("postgres", ROWS).await.unwrap();
+        let test = TestEngine::start().await;
+        let mut destinations = Vec::new();
+        for name in folders {
+            let added = test.engine.add_destination(folder(&test, name)).await.unwrap();
+            destinations.push(added.id);
+        }
+        let shop = server(&test, &cluster, "shop").await;
+        test.engine
+            .save_plan(by_hand(shop, destinations.clone()))
+            .await
+            .unwrap();
+        Self {
+            test,
+            destinations,
+            _cluster: cluster,
+        }
     }
 }
 

@@ -107,13 +107,13 @@ async fn a_new_laptop_with_the_kit_and_the_destination_finds_the_settings_there(
         files.retain(|file| file.starts_with("howdah-settings/"));
         files
     };
-    // It is written by itself; and after a change anew, the one before it goes.
+    // It is written by itself, once what was added before has settled; and after a change anew, the one before it goes.
     let first = until("the settings are copied", async || {
         let files = settings_in();
-        (files.len() == 1).then_some(files)
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        (files.len() == 1 && files == settings_in()).then_some(files)
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let changed = Settings {
         stall_minutes: 44,
         ..test.engine.settings().await
