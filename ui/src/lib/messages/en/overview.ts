@@ -53,7 +53,7 @@ export const overview = {
   'need.copy_lost': 'A copy of {name} on {place} is damaged or missing, with none to repair it from',
   'need.copy_owed': 'A copy of {name} on {place} is overdue: it could not be made or deleted for a day',
   'need.kit_unsaved': 'The recovery kit was never saved',
-  'need.kit_unsaved_detail': 'Without it, encrypted backups are lost with this laptop.',
+  'need.kit_unsaved_detail': 'Without it, encrypted backups are lost with this machine.',
   'need.show': 'Show it',
   'need.show_backup': 'Show the backup',
   'need.show_destination': 'Show the destination',
