@@ -57,7 +57,7 @@ export const overview = {
   'need.unproved': 'No backup of {name} was proved for 90 days',
   'need.unproved_detail': 'A drill restores the newest one in a place of its own and compares every row.',
   'need.kit_unsaved': 'The recovery kit was never saved',
-  'need.kit_unsaved_detail': 'Without it, encrypted backups are lost with this laptop.',
+  'need.kit_unsaved_detail': 'Without it, encrypted backups are lost with this machine.',
   'need.show': 'Show it',
   'need.show_backup': 'Show the backup',
   'need.show_destination': 'Show the destination',

@@ -139,7 +139,7 @@ export const plans = {
   'encryption.says_passphrase': 'Encrypted with a passphrase.',
   'encryption.own': 'This machine’s key',
   'encryption.own_hint':
-    'Save its recovery kit under Settings, Keys: without it a lost machine takes the backups along.',
+    'Save its recovery kit under Settings, Keys: without it, the backups are lost with this machine.',
   'encryption.own_left_out': 'This machine could make backups and not read them.',
   'encryption.further': 'Further recipients',
   'encryption.further_hint': 'Public keys of age, one a line: a colleague’s, one that is kept offline.',
