@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{Event, InstanceState, InstanceView};
 use crate::engine::{Engine, OrFailure, internal, lock};
-use crate::random;
 
 /// The superuser of every instance.
 pub(crate) const SUPERUSER: &str = "postgres";

@@ -187,6 +187,8 @@ mod tests {
             environment: howdah_domain::Environment::None,
             status: DatabaseStatus::Good,
             last_backup: None,
+            proof: None,
+            proved_at: None,
             last_run: None,
             active_run: None,
             next_run: None,

@@ -6,8 +6,7 @@ export const restore = {
   'restore.title': 'Restore {name} as of {when}',
   'restore.to': 'To',
   'restore.to_instance': 'This machine',
-  'restore.to_instance_hint':
-    'A new PostgreSQL {major}, for this backup alone. Nothing else is touched.',
+  'restore.to_instance_hint': 'A new PostgreSQL {major}, for this backup alone. Nothing else is touched.',
   'restore.to_existing': 'A local instance',
   'restore.to_server': 'A server',
   'restore.to_server_hint': 'Into a new database. What is on the server already is not touched.',
