@@ -1,7 +1,5 @@
-//! What the tests of both clouds share.
+//! Both clouds as destinations, what must never be seen of their secrets, and what the tests do with them over and over.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 #![allow(
     clippy::print_stdout,
     reason = "a process that a test starts tells it how far it is"
@@ -15,7 +13,7 @@ use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::{AzblobPlace, GcsPlace};
 use howdah_storage::cloud::Patience;
-use howdah_storage::{Cloud, Destination, Error, ObjectPath, ObjectWriter};
+use howdah_storage::{Cloud, Destination as _, Error, ObjectPath, ObjectWriter};
 use howdah_testkit::gcs::Gcs;
 use howdah_testkit::{azurite, gcs};
 use tokio::io::AsyncReadExt as _;
@@ -31,6 +29,9 @@ pub(crate) const PATIENCE: Patience = Patience {
 
 /// Three parts and a bit, where parts have 8 MiB.
 pub(crate) const SEVERAL_PARTS: usize = (3 << 23) + 4321;
+
+/// A time that has not come yet, for tokens that end then.
+pub(crate) const LATER: &str = "2099-01-01T00:00:00Z";
 
 /// Azurite's container.
 pub(crate) fn azblob(endpoint: &str, prefix: &str, secret: &str, patience: Patience) -> Cloud {
