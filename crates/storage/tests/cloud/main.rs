@@ -6,6 +6,8 @@
 mod alike;
 mod azblob;
 mod azblob_bad_days;
+#[path = "../common/mod.rs"]
+mod common;
 mod gcs;
 mod gcs_bad_days;
 mod support;

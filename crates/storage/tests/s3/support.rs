@@ -6,12 +6,14 @@ use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::S3Place;
 use howdah_storage::s3::Patience;
-use howdah_storage::{Destination, Error, ObjectPath, S3, Stored};
+use howdah_storage::{Destination, Error, S3, Stored};
 use howdah_testkit::gate::{Gate, Trick};
 use howdah_testkit::moto::Moto;
 use howdah_testkit::rclone::{PASSWORD, Protocol, Rclone, USER};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::common::{names, path};
 
 /// A part of an upload of unknown length.
 pub(crate) const PART: usize = 16 * 1024 * 1024;
@@ -81,10 +83,6 @@ impl Gated<Moto> {
     }
 }
 
-pub(crate) fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
-
 pub(crate) fn never() -> CancellationToken {
     CancellationToken::new()
 }
@@ -139,9 +137,4 @@ pub(crate) async fn get(s3: &dyn Destination, at: &str) -> Result<Bytes, Error> 
             .downcast::<Error>()
             .unwrap_or_else(|other| panic!("a body fails with an error of ours, not {other:?}"))),
     }
-}
-
-pub(crate) async fn names(s3: &dyn Destination) -> Vec<String> {
-    let entries = s3.list(None, &never()).await.unwrap();
-    entries.into_iter().map(|entry| entry.path.to_string()).collect()
 }

@@ -53,7 +53,7 @@ async fn a_connection_that_is_cut_while_reading_is_an_error_and_no_short_read() 
     object.body.read_exact(&mut some).await.unwrap();
     sshd.kill_sessions();
     assert!(object.body.read_to_end(&mut Vec::new()).await.is_err());
-    assert_eq!(get(&sftp, "long").await.len(), 30_000_000);
+    assert_eq!(get(&sftp, "long").await.unwrap().len(), 30_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

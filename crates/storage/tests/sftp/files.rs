@@ -56,7 +56,7 @@ async fn names_may_be_of_any_language() {
     assert_eq!(listed.len(), names.len());
     for entry in listed {
         assert_eq!(
-            get(&sftp, entry.path.as_str()).await,
+            get(&sftp, entry.path.as_str()).await.unwrap(),
             entry.path.as_str().as_bytes()
         );
         sftp.delete(&entry.path, &token()).await.unwrap();
@@ -109,7 +109,7 @@ async fn two_that_write_the_same_object_do_not_replace_each_others() {
     fs::write(root.join("shop/dump"), "first").unwrap();
     let error = writer.finish(6).await.unwrap_err();
     assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
-    assert_eq!(get(&one, "shop/dump").await, b"first");
+    assert_eq!(get(&one, "shop/dump").await.unwrap(), b"first");
     assert_eq!(everything(&root), ["shop", "shop/dump", "shop/kept"]);
 }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
 mod broken;
+#[path = "../common/mod.rs"]
+mod common;
 mod files;
 mod killed;
 mod refused;

@@ -8,10 +8,6 @@ use howdah_testkit::sshd::Sshd;
 
 use crate::support::*;
 
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_vanished_is_missing_and_is_not_made_again() {
     let sshd = Sshd::start().unwrap();
@@ -52,7 +48,7 @@ async fn a_server_that_may_only_be_read_from_is_read_only() {
     fs::write(root.join("there"), "already").unwrap();
     let sftp = sftp(&sshd, &root);
     sftp.prepare(&token()).await.unwrap();
-    assert_eq!(get(&sftp, "there").await, b"already");
+    assert_eq!(get(&sftp, "there").await.unwrap(), b"already");
     for error in [
         put(&sftp, "new", b"x").await.unwrap_err(),
         put(&sftp, "folder/new", b"x").await.unwrap_err(),

@@ -4,23 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::{SftpPlace, SshLogin, SshTarget};
 use howdah_ssh::{Options, accept_host_key};
-use howdah_storage::{Destination, Error, ObjectPath, Sftp};
+use howdah_storage::{Destination as _, Error, Sftp};
 use howdah_testkit::rclone::{self, Rclone};
 use howdah_testkit::sshd::Sshd;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::sync::CancellationToken;
 
-pub(crate) fn token() -> CancellationToken {
-    CancellationToken::new()
-}
-
-pub(crate) fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
+pub(crate) use crate::common::{everything, get, is_root, path, put, token};
 
 /// No configuration of the user's has a part in it.
 pub(crate) fn options(folder: &Path, known_hosts: PathBuf) -> Options {
@@ -83,38 +74,6 @@ pub(crate) async fn at_rclone(rclone: &Rclone, folder: &str, password: &str) -> 
         accept_host_key(&known_hosts, &key.known_hosts_line()).unwrap();
     }
     sftp
-}
-
-/// Every file and folder below, relative, sorted.
-pub(crate) fn everything(root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for item in fs::read_dir(folder).unwrap() {
-            let item = item.unwrap().path();
-            if item.is_dir() && !item.is_symlink() {
-                folders.push(item.clone());
-            }
-            found.push(item.strip_prefix(root).unwrap().to_string_lossy().into_owned());
-        }
-    }
-    found.sort();
-    found
-}
-
-pub(crate) async fn put(destination: &dyn Destination, at: &str, bytes: &[u8]) -> Result<(), Error> {
-    let mut writer = destination.create(&path(at), None, &token()).await?;
-    for piece in bytes.chunks(1_000_000) {
-        writer.write(Bytes::copy_from_slice(piece)).await?;
-    }
-    writer.finish(bytes.len() as u64).await.map(drop)
-}
-
-pub(crate) async fn get(destination: &dyn Destination, at: &str) -> Vec<u8> {
-    let mut object = destination.read(&path(at), None, &token()).await.unwrap();
-    let mut bytes = Vec::new();
-    object.body.read_to_end(&mut bytes).await.unwrap();
-    bytes
 }
 
 /// Bytes that repeat with no power of two.
