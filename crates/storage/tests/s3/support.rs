@@ -5,8 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::S3Place;
-use howdah_storage::s3::Patience;
-use howdah_storage::{Destination, Error, S3, Stored};
+use howdah_storage::{Destination, Error, Patience, S3, Stored};
 use howdah_testkit::gate::{Gate, Trick};
 use howdah_testkit::moto::Moto;
 use howdah_testkit::rclone::{PASSWORD, Protocol, Rclone, USER};
@@ -23,6 +22,7 @@ pub(crate) fn quick() -> Patience {
     Patience {
         connect: Duration::from_secs(5),
         idle: Duration::from_secs(10),
+        settle: Duration::from_secs(100),
         pauses: [20, 50, 100].map(Duration::from_millis).to_vec(),
     }
 }
@@ -31,6 +31,7 @@ pub(crate) fn quick() -> Patience {
 pub(crate) fn hasty() -> Patience {
     Patience {
         idle: Duration::from_secs(1),
+        settle: Duration::from_secs(10),
         pauses: vec![Duration::from_millis(20)],
         ..quick()
     }
