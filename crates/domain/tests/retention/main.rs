@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 mod calendar;
+#[path = "../chance/mod.rs"]
 mod chance;
 mod decision;
 mod notation;
 mod promises;
+mod random;
 mod rules;
