@@ -1,12 +1,13 @@
 //! Drills that the plan's rule begins, and what the pages say of them.
 
 use howdah_domain::drill::{DrillRule, DrillWhen};
-use howdah_domain::{Assertion, DestinationId, Environment, RunKind, RunState, Schedule, Scope, Trigger};
-use howdah_engine::api::{ConnectionInput, DestinationInput, NeedKind, PlanDraft, RunView};
+use howdah_domain::{Assertion, RunKind, RunState, Trigger};
+use howdah_engine::api::{NeedKind, PlanDraft, RunView};
 use howdah_testkit::Cluster;
 use jiff::SignedDuration;
 
 use crate::support::TestEngine;
+use crate::support::by_hand::{by_hand, folder_at, saved, server};
 
 /// A database with a plan by hand, whose backups are proved by this rule.
 async fn kept(test: &TestEngine, cluster: &Cluster, drill: DrillRule) -> PlanDraft {
@@ -17,62 +18,20 @@ async fn kept(test: &TestEngine, cluster: &Cluster, drill: DrillRule) -> PlanDra
         )
         .await
         .unwrap();
-    let destination: DestinationId = test
+    let destination = test
         .engine
-        .add_destination(DestinationInput {
-            id: None,
-            name: Some("here".to_owned()),
-            place: howdah_domain::Place::folder(test.folder()),
-            secret: None,
-            sign_in: None,
-        })
-        .await
-        .unwrap()
-        .id;
-    let input = ConnectionInput::Form {
-        connection: cluster.connection("postgres"),
-        password: Some(cluster.password()),
-        ssh_secret: None,
-    };
-    let server = test
-        .engine
-        .add_server(input, "shop", Environment::None)
+        .add_destination(folder_at(&test.folder()))
         .await
         .unwrap();
+    let server = server(test, cluster, "shop").await;
     let draft = PlanDraft {
-        id: None,
-        server_id: server.id,
-        scope: Scope::Database {
-            name: "postgres".to_owned(),
-        },
-        selection: Default::default(),
-        globals: true,
-        schedule: Schedule::Manual,
-        time_zone: "UTC".to_owned(),
-        folder: None,
-        destinations: vec![destination],
-        encryption: None,
-        passphrase: None,
-        retention: None,
         drill: Some(drill),
-        enabled: true,
+        ..by_hand(server, vec![destination.id])
     };
-    let plan = test.engine.save_plan(draft.clone()).await.unwrap();
-    PlanDraft {
-        id: Some(plan.id),
-        ..draft
-    }
+    saved(test, draft).await
 }
 
 impl TestEngine {
-    async fn one_backup(&self) -> RunView {
-        let database = self.engine.overview().await.unwrap().databases.remove(0);
-        let run = self.engine.back_up_now(&database.id).await.unwrap().remove(0);
-        let run = self.ended(&run).await;
-        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
-        run
-    }
-
     async fn drills(&self) -> Vec<RunView> {
         let mut runs = self.engine.list_runs(50).await.unwrap();
         runs.retain(|run| run.kind == RunKind::Drill);
@@ -105,21 +64,17 @@ async fn each_backup_is_proved_when_it_is_made_and_the_pages_say_so() {
         }],
     };
     kept(&test, &cluster, rule).await;
-    let made = test.one_backup().await;
+    let made = test.backed_up().await;
     let drill = test.after_drills(1).await.remove(0);
     assert_eq!(drill.state, RunState::Succeeded, "{:?}", drill.failure);
     assert_eq!(
-        (drill.trigger, &drill.backup_id),
-        (Trigger::Schedule, &made.backup_id)
+        (drill.trigger, drill.backup_id.as_ref()),
+        (Trigger::Schedule, Some(&made.id))
     );
     let found = test.engine.run_page(&drill.id).await.unwrap().drill.unwrap();
     assert!(found.proved);
     assert_eq!(found.report.assertions[0].held, Some(true));
-    let page = test
-        .engine
-        .backup_page(&made.backup_id.clone().unwrap())
-        .await
-        .unwrap();
+    let page = test.engine.backup_page(&made.id).await.unwrap();
     assert!(page.backup.proof.unwrap().proved);
     let overview = test.engine.overview().await.unwrap();
     assert!(overview.databases[0].proved_at.is_some());
@@ -129,7 +84,7 @@ async fn each_backup_is_proved_when_it_is_made_and_the_pages_say_so() {
     test.engine.look_after_things();
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(test.drills().await.len(), 1);
-    test.one_backup().await;
+    test.backed_up().await;
     test.after_drills(2).await;
 }
 
@@ -142,11 +97,11 @@ async fn a_weekly_drill_comes_once_a_week() {
         assertions: Vec::new(),
     };
     kept(&test, &cluster, rule).await;
-    test.one_backup().await;
+    test.backed_up().await;
     test.after_drills(1).await;
     for (days, expected) in [(1, 1), (5, 1), (1, 2)] {
         test.clock.turn(SignedDuration::from_hours(24 * days));
-        test.one_backup().await;
+        test.backed_up().await;
         test.after_drills(expected).await;
         test.engine.look_after_things();
         tokio::time::sleep(std::time::Duration::from_millis(700)).await;
@@ -159,7 +114,7 @@ async fn what_is_not_proved_or_was_not_for_ninety_days_is_reported() {
     let cluster = Cluster::start(18).await.unwrap();
     let test = TestEngine::start().await;
     let draft = kept(&test, &cluster, DrillRule::default()).await;
-    let made = test.one_backup().await;
+    let made = test.backed_up().await;
     let kinds = async || {
         let needs = test.engine.overview().await.unwrap().needs;
         needs.into_iter().map(|need| need.kind).collect::<Vec<_>>()
@@ -168,7 +123,7 @@ async fn what_is_not_proved_or_was_not_for_ninety_days_is_reported() {
     test.clock.turn(SignedDuration::from_hours(24 * 91));
     assert_eq!(kinds().await, [NeedKind::Unproved]);
 
-    let id = made.backup_id.unwrap();
+    let id = made.id;
     let run = test.engine.drill_backup(&id).await.unwrap();
     assert_eq!(test.ended(&run).await.state, RunState::Succeeded);
     assert_eq!(kinds().await, []);
@@ -210,7 +165,7 @@ async fn a_drill_that_finds_nothing_out_is_tried_again_the_next_day_and_not_befo
     };
     // Nothing is proved while the plan is made, so that the backup can be damaged first.
     let draft = kept(&test, &cluster, DrillRule::default()).await;
-    test.one_backup().await;
+    test.backed_up().await;
     let dump = crate::support::files_below(&test.folder())
         .into_iter()
         .find(|file| file.ends_with("dump.pgdump.zst"))

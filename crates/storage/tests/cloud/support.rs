@@ -1,7 +1,5 @@
-//! What the tests of both clouds share.
+//! Both clouds as destinations, what must never be seen of their secrets, and what the tests do with them over and over.
 
-#![allow(dead_code, reason = "each test program uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 #![allow(
     clippy::print_stdout,
     reason = "a process that a test starts tells it how far it is"
@@ -15,11 +13,12 @@ use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::{AzblobPlace, GcsPlace};
 use howdah_storage::cloud::Patience;
-use howdah_storage::{Cloud, Destination, Error, ObjectPath, ObjectWriter};
+use howdah_storage::{Cloud, Destination as _, Error, ObjectWriter};
 use howdah_testkit::gcs::Gcs;
 use howdah_testkit::{azurite, gcs};
 use tokio::io::AsyncReadExt as _;
-use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::common::{names, path, token};
 
 /// Impatient enough for tests, and patient enough for a busy machine.
 pub(crate) const PATIENCE: Patience = Patience {
@@ -31,6 +30,9 @@ pub(crate) const PATIENCE: Patience = Patience {
 
 /// Three parts and a bit, where parts have 8 MiB.
 pub(crate) const SEVERAL_PARTS: usize = (3 << 23) + 4321;
+
+/// A time that has not come yet, for tokens that end then.
+pub(crate) const LATER: &str = "2099-01-01T00:00:00Z";
 
 /// Azurite's container.
 pub(crate) fn azblob(endpoint: &str, prefix: &str, secret: &str, patience: Patience) -> Cloud {
@@ -78,14 +80,6 @@ pub(crate) fn key_lines(key: &str) -> Vec<String> {
     secrets
 }
 
-pub(crate) fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
-
-pub(crate) fn token() -> CancellationToken {
-    CancellationToken::new()
-}
-
 /// Bytes that repeat with no power of two, so that what is lost or swapped shows.
 pub(crate) fn sample(len: usize) -> Bytes {
     let mut state = 0x9e37_79b9_u32;
@@ -127,11 +121,6 @@ pub(crate) async fn get(cloud: &Cloud, at: &str) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     object.body.read_to_end(&mut bytes).await?;
     Ok(bytes)
-}
-
-pub(crate) async fn names(cloud: &Cloud) -> Vec<String> {
-    let entries = cloud.list(None, &token()).await.unwrap();
-    entries.into_iter().map(|entry| entry.path.to_string()).collect()
 }
 
 /// Writes, lists, reads and removes.

@@ -1,25 +1,22 @@
 //! Google Cloud Storage on bad days, against an emulator that is written from Google's public reference.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
-
-mod cloud;
-
 use std::time::{Duration, Instant};
 
-use cloud::{
-    PATIENCE, SEVERAL_PARTS, get, hides, key_lines, path, put, round_trip, sample, token, until, write,
-};
 use howdah_storage::cloud::Patience;
-use howdah_storage::{Destination, Error, MissingWhy};
+use howdah_storage::{Destination as _, Error};
 use howdah_testkit::gcs::{Fault, Gcs, Step};
 use rstest::rstest;
-use tokio::io::AsyncReadExt as _;
+
+use crate::support::{
+    PATIENCE, SEVERAL_PARTS, get, hides, key_lines, path, put, round_trip, sample, token, until, write,
+};
+use crate::{alike, support};
 
 #[tokio::test]
 async fn a_key_that_the_account_does_not_have_is_denied() {
     let gcs = Gcs::start().unwrap();
     let key = gcs.wrong_account_key().unwrap();
-    let cloud = cloud::gcs_at(&gcs.endpoint(), "", &key, PATIENCE);
+    let cloud = support::gcs_at(&gcs.endpoint(), "", &key, PATIENCE);
     let secrets = key_lines(&key);
     let create = cloud.create(&path("a"), None, &token()).await.err().unwrap();
     for error in [
@@ -53,38 +50,13 @@ async fn a_key_that_the_account_does_not_have_is_denied() {
 #[tokio::test]
 async fn a_bucket_that_is_not_there_is_told_by_every_call() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
-    let mut writer = cloud.create(&path("a/dump"), None, &token()).await.unwrap();
-    gcs.remove_bucket();
-    writer.write(sample(10)).await.unwrap();
-    let create = cloud.create(&path("a"), None, &token()).await.err().unwrap();
-    for error in [
-        writer.finish(10).await.unwrap_err(),
-        cloud.prepare(&token()).await.unwrap_err(),
-        cloud.read(&path("a"), None, &token()).await.unwrap_err(),
-        cloud.stat(&path("a"), &token()).await.unwrap_err(),
-        cloud.list(None, &token()).await.unwrap_err(),
-        cloud.delete(&path("a"), &token()).await.unwrap_err(),
-        cloud.delete_folder(&path("a"), &token()).await.unwrap_err(),
-        create,
-    ] {
-        assert!(
-            matches!(
-                &error,
-                Error::Missing {
-                    why: MissingWhy::NoBucket,
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
-    }
+    alike::tells_that_the_bucket_has_gone(&support::gcs(&gcs, "", PATIENCE), || gcs.remove_bucket()).await;
 }
 
 #[tokio::test]
 async fn an_account_that_may_only_read_is_told_when_it_writes() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     put(&cloud, "a/b", &sample(10)).await.unwrap();
     gcs.set_read_only(true);
     cloud.prepare(&token()).await.unwrap();
@@ -99,7 +71,7 @@ async fn an_account_that_may_only_read_is_told_when_it_writes() {
 #[tokio::test]
 async fn a_right_withdrawn_in_mid_upload_leaves_nothing() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::refuse(Step::Part, 403, "forbidden").after(1));
     let error = put(&cloud, "a/dump", &sample(SEVERAL_PARTS)).await.unwrap_err();
     assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
@@ -111,7 +83,7 @@ async fn a_right_withdrawn_in_mid_upload_leaves_nothing() {
 #[tokio::test]
 async fn a_quota_that_is_reached_says_how_much_fitted() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.set_quota(10_000_000);
     let error = put(&cloud, "a/dump", &sample(SEVERAL_PARTS)).await.unwrap_err();
     assert!(
@@ -135,7 +107,7 @@ async fn a_quota_that_is_reached_says_how_much_fitted() {
 #[tokio::test]
 async fn a_server_that_stumbles_is_asked_again(#[case] step: Step, #[case] status: u16) {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::refuse(step, status, "backendError").times(2));
     round_trip(&cloud).await;
     assert!(gcs.heal(), "the fault has struck");
@@ -154,7 +126,7 @@ async fn a_server_that_stumbles_is_asked_again(#[case] step: Step, #[case] statu
 #[tokio::test]
 async fn a_connection_that_is_closed_is_made_again(#[case] step: Step) {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::hang_up(step).times(2));
     round_trip(&cloud).await;
     assert!(gcs.heal(), "the fault has struck");
@@ -168,7 +140,7 @@ async fn a_connection_that_is_closed_is_made_again(#[case] step: Step) {
 #[tokio::test]
 async fn an_answer_that_is_lost_changes_nothing(#[case] step: Step) {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::lose_answer(step).times(1));
     round_trip(&cloud).await;
     assert!(gcs.heal(), "the fault has struck");
@@ -177,7 +149,7 @@ async fn an_answer_that_is_lost_changes_nothing(#[case] step: Step) {
 #[tokio::test]
 async fn who_asks_us_to_wait_is_waited_for() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::refuse_until(Step::List, 429, "rateLimitExceeded", 1).times(1));
     let began = Instant::now();
     cloud.list(None, &token()).await.unwrap();
@@ -187,7 +159,7 @@ async fn who_asks_us_to_wait_is_waited_for() {
 #[tokio::test]
 async fn who_asks_us_to_wait_for_an_hour_is_told_to_the_caller() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::refuse_until(Step::List, 503, "backendError", 3600));
     let error = cloud.list(None, &token()).await.unwrap_err();
     let hour = Some(Duration::from_secs(3600));
@@ -201,7 +173,7 @@ async fn who_asks_us_to_wait_for_an_hour_is_told_to_the_caller() {
 #[tokio::test]
 async fn a_server_that_stays_busy_is_told_as_busy() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::refuse(Step::Part, 503, "backendError"));
     let error = put(&cloud, "a/dump", &sample(SEVERAL_PARTS)).await.unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error:?}");
@@ -215,7 +187,7 @@ async fn a_server_that_stays_busy_is_told_as_busy() {
 #[tokio::test]
 async fn what_arrives_altered_is_not_kept(#[case] step: Step) {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.fail(Fault::alter(step).times(1));
     let error = put(&cloud, "a/dump", &sample(SEVERAL_PARTS)).await.unwrap_err();
     assert!(matches!(error, Error::Corrupted { .. }), "{error:?}");
@@ -235,7 +207,7 @@ async fn a_server_that_says_nothing_is_given_up(#[case] step: Step) {
         silence: Duration::from_secs(1),
         ..PATIENCE
     };
-    let cloud = cloud::gcs(&gcs, "", patience);
+    let cloud = support::gcs(&gcs, "", patience);
     gcs.fail(Fault::stall(step));
     let began = Instant::now();
     let error = match step {
@@ -252,7 +224,7 @@ async fn a_server_that_says_nothing_is_given_up(#[case] step: Step) {
 #[tokio::test]
 async fn a_body_that_is_cut_goes_on_where_it_was_cut() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     let bytes = sample(5_000_000);
     put(&cloud, "a/dump", &bytes).await.unwrap();
     gcs.fail(Fault::cut_answer(Step::Read, 1_234_567).times(3));
@@ -263,22 +235,17 @@ async fn a_body_that_is_cut_goes_on_where_it_was_cut() {
 #[tokio::test]
 async fn a_body_that_stays_cut_is_an_error_and_never_short() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     put(&cloud, "a/dump", &sample(5_000_000)).await.unwrap();
     gcs.fail(Fault::cut_answer(Step::Read, 1_000_000).times(1));
     gcs.fail(Fault::cut_answer(Step::Read, 0));
-    let mut object = cloud.read(&path("a/dump"), None, &token()).await.unwrap();
-    assert_eq!(object.len, 5_000_000);
-    let mut bytes = Vec::new();
-    let error = object.body.read_to_end(&mut bytes).await.unwrap_err();
-    assert_eq!(bytes.len(), 1_000_000);
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+    alike::reads_a_megabyte_and_then_an_error(&cloud).await;
 }
 
 #[tokio::test]
 async fn tokens_that_end_in_mid_upload_are_had_anew() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     let bytes = sample(SEVERAL_PARTS);
     let mut writer = cloud.create(&path("a/dump"), None, &token()).await.unwrap();
     write(&mut *writer, &bytes).await.unwrap();
@@ -291,7 +258,7 @@ async fn tokens_that_end_in_mid_upload_are_had_anew() {
 #[tokio::test]
 async fn a_token_is_used_until_it_is_about_to_end_and_not_longer() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     gcs.token_life(Duration::from_secs(2));
     for _ in 0..5 {
         cloud.prepare(&token()).await.unwrap();
@@ -308,7 +275,7 @@ async fn a_token_is_used_until_it_is_about_to_end_and_not_longer() {
 #[tokio::test]
 async fn a_server_that_is_not_there_cannot_be_reached(#[case] endpoint: &str) {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs_at(endpoint, "", &gcs.account_key(), PATIENCE);
+    let cloud = support::gcs_at(endpoint, "", &gcs.account_key(), PATIENCE);
     let error = cloud.prepare(&token()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.is_retryable());
@@ -323,7 +290,7 @@ async fn a_server_that_is_away_for_a_moment_is_waited_for() {
         attempts: 6,
         ..PATIENCE
     };
-    let cloud = cloud::gcs(&gcs, "", patience);
+    let cloud = support::gcs(&gcs, "", patience);
     let bytes = sample(SEVERAL_PARTS);
     let mut writer = cloud.create(&path("a/dump"), None, &token()).await.unwrap();
     write(&mut *writer, &bytes).await.unwrap();
@@ -350,7 +317,7 @@ async fn a_server_that_is_away_for_a_moment_is_waited_for() {
 #[tokio::test]
 async fn whatever_hangs_ends_soon_after_it_is_cancelled(#[case] step: Step) {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     if step != Step::Token {
         put(&cloud, "a/there", &sample(10)).await.unwrap();
     }
@@ -385,7 +352,7 @@ async fn whatever_hangs_ends_soon_after_it_is_cancelled(#[case] step: Step) {
 #[tokio::test]
 async fn no_error_shows_the_key_or_a_token() {
     let gcs = Gcs::start().unwrap();
-    let cloud = cloud::gcs(&gcs, "", PATIENCE);
+    let cloud = support::gcs(&gcs, "", PATIENCE);
     let mut secrets = key_lines(&gcs.account_key());
     // The address of a session is as good as a key.
     secrets.push("upload_id".to_owned());

@@ -1,25 +1,20 @@
 //! Azure Blob Storage on bad days: Azurite, behind a gate that misbehaves.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
-
-mod cloud;
-
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use cloud::{
-    PATIENCE, SEVERAL_PARTS, get, hides, path, put, round_trip, sample, signature, token, until, write,
-};
 use howdah_storage::cloud::Patience;
-use howdah_storage::{Cloud, Destination, Error};
+use howdah_storage::{Cloud, Destination as _, Error};
 use howdah_testkit::azurite::{ACCOUNT, Azurite, KEY, sas};
 use howdah_testkit::chance::Chance;
 use howdah_testkit::gate::{Gate, Rule, Trick};
 use rstest::rstest;
-use tokio::io::AsyncReadExt as _;
 
-/// A time that has not come yet.
-const LATER: &str = "2099-01-01T00:00:00Z";
+use crate::support::{
+    LATER, PATIENCE, SEVERAL_PARTS, get, hides, path, put, round_trip, sample, signature, token, until, write,
+};
+use crate::{alike, support};
+
 /// Impatient with a server that says nothing.
 const HASTY: Patience = Patience {
     silence: Duration::from_secs(2),
@@ -36,7 +31,7 @@ struct Scene {
 async fn scene(secret: &str, patience: Patience) -> Scene {
     let azurite = Azurite::start().unwrap();
     let gate = Gate::before(azurite.port()).await.unwrap();
-    let cloud = cloud::azblob(&format!("{}/{ACCOUNT}", gate.url()), "", secret, patience);
+    let cloud = support::azblob(&format!("{}/{ACCOUNT}", gate.url()), "", secret, patience);
     Scene { azurite, gate, cloud }
 }
 
@@ -285,20 +280,9 @@ async fn a_writer_takes_no_more_than_three_parts_ahead_of_the_server() {
     let scene = scene(KEY, PATIENCE).await;
     let trick = Trick::StallRequest { after: 0 };
     scene.gate.rule(Rule::on("PUT", "blockid=").always().plays(trick));
-    let mut writer = scene
-        .cloud
-        .create(&path("a/dump"), Some(100 << 20), &token())
-        .await
-        .unwrap();
-    let piece = sample(1 << 20);
-    let mut taken = 0;
-    while let Ok(result) = tokio::time::timeout(Duration::from_secs(1), writer.write(piece.clone())).await {
-        result.unwrap();
-        taken += piece.len();
-        assert!(taken <= 3 << 23, "{taken} bytes are held in memory");
-    }
-    assert!(taken >= 1 << 23);
-    writer.abort().await;
+    let (at, len) = (path("a/dump"), Some(100 << 20));
+    let writer = scene.cloud.create(&at, len, &token()).await.unwrap();
+    alike::takes_no_more_than_three_parts(writer).await;
     scene.is_empty().await;
 }
 
@@ -324,12 +308,7 @@ async fn a_body_that_stays_cut_is_an_error_and_never_short(#[case] trick: Trick)
     // The rule that was given last is played.
     let first = Trick::CutResponse { after: 1_000_000 };
     scene.gate.rule(Rule::on("GET", "/a/dump").plays(first));
-    let mut object = scene.cloud.read(&path("a/dump"), None, &token()).await.unwrap();
-    assert_eq!(object.len, 5_000_000);
-    let mut bytes = Vec::new();
-    let error = object.body.read_to_end(&mut bytes).await.unwrap_err();
-    assert_eq!(bytes.len(), 1_000_000);
-    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted);
+    alike::reads_a_megabyte_and_then_an_error(&scene.cloud).await;
 }
 
 #[tokio::test]
@@ -339,7 +318,7 @@ async fn a_server_that_is_away_for_a_moment_is_waited_for() {
         ..PATIENCE
     };
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, patience);
+    let cloud = support::azblob(&azurite.endpoint(), "", KEY, patience);
     put(&cloud, "a/before", &sample(10)).await.unwrap();
     let port = azurite.stop();
     let away = tokio::task::spawn_blocking(move || {
@@ -429,7 +408,7 @@ async fn no_error_shows_a_sas_tokens_signature() {
 #[tokio::test]
 async fn a_server_that_is_not_there_cannot_be_reached(#[case] endpoint: &str) {
     let secret = sas("rwdlac", LATER);
-    let cloud = cloud::azblob(endpoint, "", &secret, PATIENCE);
+    let cloud = support::azblob(endpoint, "", &secret, PATIENCE);
     let error = cloud.prepare(&token()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
     assert!(error.is_retryable());
@@ -444,7 +423,7 @@ async fn a_server_that_says_nothing_is_given_up() {
         silence: Duration::from_millis(300),
         ..PATIENCE
     };
-    let cloud = cloud::azblob(&endpoint, "", KEY, patience);
+    let cloud = support::azblob(&endpoint, "", KEY, patience);
     let began = Instant::now();
     let error = cloud.prepare(&token()).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
@@ -456,7 +435,7 @@ async fn a_server_that_says_nothing_is_given_up() {
 async fn what_hangs_ends_when_it_is_cancelled() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}/account", listener.local_addr().unwrap());
-    let cloud = cloud::azblob(&endpoint, "", KEY, PATIENCE);
+    let cloud = support::azblob(&endpoint, "", KEY, PATIENCE);
     let cancel = token();
     let began = Instant::now();
     let (result, ()) = tokio::join!(cloud.list(None, &cancel), async {

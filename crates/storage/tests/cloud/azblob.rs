@@ -1,19 +1,14 @@
 //! Azure Blob Storage, against Azurite, Microsoft's own emulator: what every destination must do, and who is not let in.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
-
-mod cloud;
-
 use bytes::Bytes;
-use cloud::{PATIENCE, SEVERAL_PARTS, get, hides, names, path, put, sample, signature, token, until, write};
-use howdah_storage::{Checksum, Destination, Error, MissingWhy, conformance};
+use howdah_storage::{Checksum, Destination as _, Error, conformance};
 use howdah_testkit::azurite::{Azurite, KEY, sas};
 use rstest::rstest;
-use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
 
-/// A time that has not come yet.
-const LATER: &str = "2099-01-01T00:00:00Z";
+use crate::support::{
+    LATER, PATIENCE, SEVERAL_PARTS, get, hides, names, path, put, sample, signature, token, until, write,
+};
+use crate::{alike, support};
 
 #[rstest]
 #[case("", KEY)]
@@ -22,7 +17,7 @@ const LATER: &str = "2099-01-01T00:00:00Z";
 #[tokio::test]
 async fn it_does_what_every_destination_must_do(#[case] prefix: &str, #[case] secret: &str) {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), prefix, secret, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), prefix, secret, PATIENCE);
     cloud.prepare(&token()).await.unwrap();
     assert!(cloud.excludes_others());
     conformance::run(&cloud).await;
@@ -32,7 +27,7 @@ async fn it_does_what_every_destination_must_do(#[case] prefix: &str, #[case] se
 #[tokio::test]
 async fn its_name_is_its_url_without_anything_secret() {
     let secret = sas("rwdlac", LATER);
-    let cloud = cloud::azblob("http://127.0.0.1:1/a", "laptop", &secret, PATIENCE);
+    let cloud = support::azblob("http://127.0.0.1:1/a", "laptop", &secret, PATIENCE);
     assert_eq!(cloud.name(), "azblob://howdahtest/backups/laptop");
     let shown = format!("{cloud:?} {cloud:#?}");
     assert!(
@@ -44,47 +39,22 @@ async fn its_name_is_its_url_without_anything_secret() {
 #[tokio::test]
 async fn a_large_object_streams_in_blocks_and_comes_back_whole() {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
-    let piece = sample(1_000_003);
-    let pieces = 210;
-    let len = piece.len() as u64 * pieces;
-    let at = path("large/dump");
-    let mut writer = cloud.create(&at, Some(len), &token()).await.unwrap();
-    let mut sent = Sha256::new();
-    for _ in 0..pieces {
-        sent.update(&piece);
-        writer.write(piece.clone()).await.unwrap();
-    }
-    let stored = writer.finish(len).await.unwrap();
-    assert_eq!(stored.len, len);
+    let cloud = support::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
+    let stored = alike::streams_through(&cloud, true).await;
     // Nobody has computed a checksum of the whole; what changes with the object is told instead.
     assert!(matches!(&stored.checksum, Some(Checksum::Other(text)) if text.starts_with("etag:")));
-
-    let mut object = cloud.read(&at, None, &token()).await.unwrap();
-    let (mut arrived, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match object.body.read(&mut buffer).await.unwrap() {
-            0 => break,
-            read => arrived.update(&buffer[..read]),
-        }
-    }
-    assert!(arrived.finalize() == sent.finalize());
 }
 
 #[tokio::test]
 async fn the_checksum_of_a_small_object_is_its_md5() {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
-    put(&cloud, "a/b", &Bytes::from_static(b"hello")).await.unwrap();
-    let stat = cloud.stat(&path("a/b"), &token()).await.unwrap().unwrap();
-    let md5 = "md5:5d41402abc4b2a76b9719d911017c592";
-    assert_eq!(stat.checksum, Some(Checksum::Other(md5.into())));
+    alike::tells_the_md5(&support::azblob(&azurite.endpoint(), "", KEY, PATIENCE)).await;
 }
 
 #[tokio::test]
 async fn a_list_has_nothing_that_is_not_ours() {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "laptop", KEY, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), "laptop", KEY, PATIENCE);
     let ours = ["shop/1/ünï·名", "shop/2/a b"];
     for name in ours {
         put(&cloud, name, &Bytes::from_static(b"x")).await.unwrap();
@@ -101,29 +71,12 @@ async fn a_list_has_nothing_that_is_not_ours() {
 #[tokio::test]
 async fn of_two_machines_that_write_the_same_object_one_succeeds() {
     let azurite = Azurite::start().unwrap();
-    let (one, other) = (
-        cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE),
-        cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE),
-    );
-    let (first, second) = (sample(9_000_000), sample(17));
-    let (one, other) = tokio::join!(put(&one, "a/claim", &first), put(&other, "a/claim", &second));
-    let (error, winner) = match (one, other) {
-        (Ok(()), Err(error)) => (error, &first),
-        (Err(error), Ok(())) => (error, &second),
-        both => panic!("exactly one succeeds: {both:?}"),
-    };
-    assert!(matches!(error, Error::AlreadyExists { .. }), "{error:?}");
-    assert!(
-        get(&cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE), "a/claim")
-            .await
-            .unwrap()
-            == *winner
-    );
+    alike::lets_one_of_two_succeed(|| support::azblob(&azurite.endpoint(), "", KEY, PATIENCE)).await;
 }
 
 #[tokio::test]
 async fn more_than_a_blob_can_have_is_refused_before_the_first_byte() {
-    let cloud = cloud::azblob("http://127.0.0.1:1/a", "", KEY, PATIENCE);
+    let cloud = support::azblob("http://127.0.0.1:1/a", "", KEY, PATIENCE);
     let error = cloud
         .create(&path("a"), Some(1 << 44), &token())
         .await
@@ -135,7 +88,7 @@ async fn more_than_a_blob_can_have_is_refused_before_the_first_byte() {
 #[tokio::test]
 async fn an_upload_that_is_given_up_leaves_no_block() {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
     let begin = async |name: &str| {
         let mut writer = cloud
             .create(&path(name), Some(SEVERAL_PARTS as u64), &token())
@@ -159,7 +112,7 @@ async fn an_upload_that_is_given_up_leaves_no_block() {
 #[tokio::test]
 async fn giving_up_never_takes_the_object_of_somebody_else() {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
     let mut late = cloud
         .create(&path("a/dump"), Some(SEVERAL_PARTS as u64), &token())
         .await
@@ -174,10 +127,13 @@ async fn giving_up_never_takes_the_object_of_somebody_else() {
 #[tokio::test]
 async fn a_process_that_is_killed_in_mid_upload_leaves_blocks_that_go_with_the_folder() {
     let azurite = Azurite::start().unwrap();
-    cloud::kill_in_the_middle_of("the_other_process", &[("HOWDAH_AZBLOB", &azurite.endpoint())]);
+    support::kill_in_the_middle_of(
+        "azblob::the_other_process",
+        &[("HOWDAH_AZBLOB", &azurite.endpoint())],
+    );
     assert!(azurite.blobs(false).unwrap().is_empty());
     assert_eq!(azurite.blobs(true).unwrap(), ["a/ü/dump"]);
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
     assert!(names(&cloud).await.is_empty());
     cloud.delete_folder(&path("a"), &token()).await.unwrap();
     assert!(azurite.blobs(true).unwrap().is_empty());
@@ -187,8 +143,8 @@ async fn a_process_that_is_killed_in_mid_upload_leaves_blocks_that_go_with_the_f
 #[ignore = "part of another test"]
 async fn the_other_process() {
     let endpoint = std::env::var("HOWDAH_AZBLOB").unwrap();
-    let cloud = cloud::azblob(&endpoint, "", KEY, PATIENCE);
-    cloud::upload_and_wait(&cloud, "a/ü/dump", SEVERAL_PARTS).await;
+    let cloud = support::azblob(&endpoint, "", KEY, PATIENCE);
+    support::upload_and_wait(&cloud, "a/ü/dump", SEVERAL_PARTS).await;
 }
 
 #[rstest]
@@ -198,7 +154,7 @@ async fn the_other_process() {
 #[tokio::test]
 async fn what_is_not_believed_is_denied(#[case] secret: &str, #[case] called: &str) {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", secret, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), "", secret, PATIENCE);
     let mut hidden = vec![secret.to_owned()];
     if secret.contains("sig=") {
         hidden.extend(signature(secret));
@@ -223,14 +179,14 @@ async fn what_is_not_believed_is_denied(#[case] secret: &str, #[case] called: &s
 async fn a_token_that_may_only_read_is_told_when_it_writes() {
     let azurite = Azurite::start().unwrap();
     put(
-        &cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE),
+        &support::azblob(&azurite.endpoint(), "", KEY, PATIENCE),
         "a/b",
         &sample(10),
     )
     .await
     .unwrap();
     let secret = sas("rl", LATER);
-    let cloud = cloud::azblob(&azurite.endpoint(), "", &secret, PATIENCE);
+    let cloud = support::azblob(&azurite.endpoint(), "", &secret, PATIENCE);
     cloud.prepare(&token()).await.unwrap();
     assert_eq!(get(&cloud, "a/b").await.unwrap().len(), 10);
     let hidden = signature(&secret);
@@ -249,30 +205,6 @@ async fn a_token_that_may_only_read_is_told_when_it_writes() {
 #[tokio::test]
 async fn a_container_that_is_not_there_is_told_by_every_call() {
     let azurite = Azurite::start().unwrap();
-    let cloud = cloud::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
-    let mut small = cloud.create(&path("a/small"), None, &token()).await.unwrap();
-    azurite.remove_container().unwrap();
-    small.write(sample(10)).await.unwrap();
-    let create = cloud.create(&path("a"), None, &token()).await.err().unwrap();
-    for error in [
-        small.finish(10).await.unwrap_err(),
-        cloud.prepare(&token()).await.unwrap_err(),
-        cloud.read(&path("a"), None, &token()).await.unwrap_err(),
-        cloud.stat(&path("a"), &token()).await.unwrap_err(),
-        cloud.list(None, &token()).await.unwrap_err(),
-        cloud.delete(&path("a"), &token()).await.unwrap_err(),
-        cloud.delete_folder(&path("a"), &token()).await.unwrap_err(),
-        create,
-    ] {
-        assert!(
-            matches!(
-                &error,
-                Error::Missing {
-                    why: MissingWhy::NoBucket,
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
-    }
+    let cloud = support::azblob(&azurite.endpoint(), "", KEY, PATIENCE);
+    alike::tells_that_the_bucket_has_gone(&cloud, || azurite.remove_container().unwrap()).await;
 }
