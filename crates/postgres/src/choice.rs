@@ -333,6 +333,9 @@ mod tests {
             definition: Vec::new(),
             copy_statement: None,
             attaches: false,
+            tablespace: None,
+            access_method: None,
+            language: None,
         }
     }
 

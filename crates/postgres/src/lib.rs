@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod activity;
+mod ask;
 pub mod certificate;
 pub mod children;
 pub mod choice;
@@ -18,6 +19,7 @@ pub mod globals;
 pub mod initdb;
 pub mod instance;
 pub mod libpq;
+pub mod needs;
 pub mod output;
 pub mod outside;
 pub mod parallel;
@@ -35,10 +37,12 @@ mod script;
 pub mod selection;
 pub mod size;
 pub mod stderr;
+pub mod target;
 pub mod tls;
 pub mod tunnel;
 pub mod verdict;
 pub mod version;
+pub mod visitors;
 mod wire;
 pub mod words;
 
