@@ -28,6 +28,7 @@ pub mod pooler;
 pub mod probe;
 pub mod programs;
 pub mod quote;
+pub mod replace;
 pub mod restore;
 pub mod rights;
 pub mod role_sql;
