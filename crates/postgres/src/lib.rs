@@ -38,6 +38,7 @@ mod script;
 pub mod selection;
 pub mod size;
 pub mod stderr;
+pub mod tame;
 pub mod target;
 pub mod tls;
 pub mod tunnel;
