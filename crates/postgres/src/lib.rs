@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod activity;
+mod ask;
 pub mod certificate;
 pub mod checks;
 pub mod children;
@@ -20,6 +21,7 @@ pub mod globals;
 pub mod initdb;
 pub mod instance;
 pub mod libpq;
+pub mod needs;
 pub mod output;
 pub mod outside;
 pub mod parallel;
@@ -28,6 +30,7 @@ pub mod pooler;
 pub mod probe;
 pub mod programs;
 pub mod quote;
+pub mod replace;
 pub mod restore;
 pub mod rights;
 pub mod role_sql;
@@ -37,10 +40,13 @@ mod script;
 pub mod selection;
 pub mod size;
 pub mod stderr;
+pub mod tame;
+pub mod target;
 pub mod tls;
 pub mod tunnel;
 pub mod verdict;
 pub mod version;
+pub mod visitors;
 mod wire;
 pub mod words;
 
