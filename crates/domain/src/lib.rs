@@ -25,7 +25,7 @@ pub use clock::{Clock, SystemClock};
 pub use destination::{Place, PlaceKind};
 pub use drill::{Assertion, DrillReport, DrillRule};
 pub use failure::{Failure, FailureCode};
-pub use id::{DatabaseId, DestinationId, InstanceId, OccurrenceId, PlanId, RunId, ServerId};
+pub use id::{DatabaseId, DestinationId, InstanceId, OccurrenceId, PlanId, ReplacementId, RunId, ServerId};
 pub use plan::{Encryption, Plan, Scope, Selection, TableName};
 pub use retention::RetentionRule;
 pub use run::{Phase, Progress, RunKind, RunState, SkipReason, Trigger, WaitReason};

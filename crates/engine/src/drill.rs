@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use howdah_archive::{Fingerprint, Index, Manifest};
-use howdah_domain::drill::{Assertion, DrillReport, DrillStep, DrillTiming, ProofKind, TableProof};
+use howdah_domain::drill::{
+    Assertion, DefinitionDifference, DrillReport, DrillStep, DrillTiming, ProofKind, TableProof,
+};
 use howdah_domain::units::size;
 use howdah_domain::{Failure, FailureCode, InstanceId, Phase, TableName};
 use howdah_postgres::ServerVersion;
@@ -17,12 +19,13 @@ use howdah_postgres::compare::{self, Comparison};
 use howdah_postgres::contents::Contents;
 use howdah_postgres::definitions::Definitions;
 use howdah_postgres::globals;
-use howdah_postgres::restore::Options;
+use howdah_postgres::restore::{Options, Restored};
+use howdah_postgres::tame::LeftOut;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, OrFailure};
-use crate::instances::{Making, NewInstance, Purpose, SUPERUSER};
+use crate::instances::{Making, NewInstance, Purpose};
 use crate::random;
 use crate::restore::{RestoreRequest, compare_with, front, restore, session};
 use crate::stored::StoredBackup;
@@ -205,6 +208,7 @@ impl Prover<'_> {
             options: Options {
                 create: true,
                 tablespaces: false,
+                isolated: true,
                 ..Options::default()
             },
             jobs: self.request.jobs,
@@ -216,9 +220,12 @@ impl Prover<'_> {
             self.cancel,
         ))
         .await;
+        let mut excused = Restored::default();
         let restore_errors = match outcome {
             Ok(restored) => {
-                left_out.extend(restored.warnings);
+                left_out.extend(restored.warnings.iter().cloned());
+                left_out.extend(restored.left_out.iter().map(LeftOut::sentence));
+                excused = restored;
                 Vec::new()
             }
             // What it could not restore shows in what differs; each error is told beside that.
@@ -233,7 +240,7 @@ impl Prover<'_> {
         let secret = restored.secret.as_ref();
         let comparison = compare_with(
             &self.request.backup,
-            None,
+            excused.part.as_ref(),
             &target,
             secret,
             self.request.jobs,
@@ -253,7 +260,8 @@ impl Prover<'_> {
             Definitions::of_database(&client, &target, secret, &self.manifest.encoding, self.cancel)
                 .await
                 .or_failure()?;
-        let definitions = definitions.differences(&restored);
+        let mut definitions = definitions.differences(&restored);
+        definitions.retain(|one| !excused.left_out.iter().any(|left| is_of(left, one)));
         clockwork.ended(DrillStep::Definitions);
 
         self.reporter.phase(Phase::Asserting);
@@ -280,7 +288,10 @@ impl Prover<'_> {
             started_at,
             finished_at: self.engine.0.clock.now(),
             server_version: self.making.version().to_owned(),
-            tables: proofs(self.index, &comparison),
+            tables: match &excused.part {
+                Some(part) => proofs(&part.index(self.index), &comparison),
+                None => proofs(self.index, &comparison),
+            },
             rows: comparison.rows,
             restore_errors,
             definitions,
@@ -308,9 +319,7 @@ impl Engine {
         let session = session(&making.connection("postgres"), secret, cancel).await?;
         let mut told = Vec::new();
         if let Some(sql) = backup.globals(manifest, cancel).await? {
-            told = globals::bring_back(&session, &sql, SUPERUSER, cancel)
-                .await
-                .or_failure()?;
+            told = globals::bring_back(&session, &sql, cancel).await.or_failure()?;
         }
         let owners: BTreeSet<String> = contents
             .items
@@ -332,6 +341,15 @@ pub(crate) fn free_database(name: &str) -> String {
         "postgres" | "template0" | "template1" => format!("{name}_restored"),
         name => name.to_owned(),
     }
+}
+
+/// Whether a definition is one that an isolated restore left out or altered, which is told by itself.
+fn is_of(left: &LeftOut, difference: &DefinitionDifference) -> bool {
+    let name = match &left.schema {
+        Some(schema) => format!("{schema}.{}", left.name),
+        None => left.name.clone(),
+    };
+    left.kind == difference.kind && name == difference.name
 }
 
 /// Every table of the index with what was found, and what else differs.

@@ -21,7 +21,7 @@ use crate::api::{Event, InstanceState, InstanceView};
 use crate::engine::{Engine, OrFailure, internal, lock};
 
 /// The superuser of every instance.
-pub(crate) const SUPERUSER: &str = "postgres";
+const SUPERUSER: &str = "postgres";
 
 /// How long an instance may take to close itself; then it is ended by force.
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -303,14 +303,15 @@ impl Engine {
             .await
             .or_failure()?;
         instance::sync(&programs, &folder, cancel).await.or_failure()?;
-        self.start_durable(&id, &programs, &folder, &setup, parting, cancel)
-            .await?;
+        // It is the user's before it runs for them: what outlives this process must not be somebody's leavings.
         let (wanted, database) = (id.clone(), database.to_owned());
         self.0
             .store
             .write(move |tx| instances::hand_over(tx, &wanted, Some(&database)))
             .await
             .or_failure()?;
+        self.start_durable(&id, &programs, &folder, &setup, parting, cancel)
+            .await?;
         self.0.events.send(Event::Instances);
         Ok(id)
     }

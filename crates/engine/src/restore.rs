@@ -82,6 +82,9 @@ pub async fn restore(
     for warning in &restored.warnings {
         reporter.warn(warning);
     }
+    for left in &restored.left_out {
+        reporter.warn(left.sentence());
+    }
     Ok(restored)
 }
 
@@ -165,12 +168,22 @@ async fn client_for(
 /// A session on the target, whether its database is there already or not.
 async fn any_session(request: &RestoreRequest, cancel: &CancellationToken) -> Result<Session, Failure> {
     let secret = request.secret.as_ref();
-    if !request.options.create {
-        return session(&request.target, secret, cancel).await;
+    if request.options.create {
+        maintenance_session(&request.target, secret, cancel).await
+    } else {
+        session(&request.target, secret, cancel).await
     }
-    match session(&request.target.with_database("postgres"), secret, cancel).await {
+}
+
+/// A session on a database that every server has.
+pub(crate) async fn maintenance_session(
+    server: &Connection,
+    secret: Option<&Secret>,
+    cancel: &CancellationToken,
+) -> Result<Session, Failure> {
+    match session(&server.with_database("postgres"), secret, cancel).await {
         Err(failure) if failure.code == FailureCode::DatabaseNotFound => {
-            session(&request.target.with_database("template1"), secret, cancel).await
+            session(&server.with_database("template1"), secret, cancel).await
         }
         answer => answer,
     }

@@ -73,6 +73,7 @@ pub(crate) async fn run(engine: Engine) {
                 "the copies to check",
                 in_time(engine.check_what_is_due()).await.map(drop),
             ),
+            ("what was replaced", in_time(engine.look_at_replacements()).await),
             ("the drills", in_time(engine.drill_what_is_due()).await.map(drop)),
             (
                 "the copy of the settings",

@@ -19,6 +19,7 @@ use crate::dump::Dump;
 use crate::programs::Client;
 use crate::restore::joined;
 use crate::running::ignore_lines;
+use crate::script::tokens;
 use crate::selection::Chosen;
 
 /// How long pg_dump waits for a lock on the restored database, which nobody else uses.
@@ -169,6 +170,18 @@ impl Definitions {
     }
 }
 
+/// A definition as it can be compared. A policy's roles stand in the order of their OIDs, which are others in another cluster.
+fn comparable(kind: &str, sql: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(sql) {
+        Ok(sql) if kind == "POLICY" => {
+            let mut words: Vec<String> = tokens(sql).iter().map(|token| token.text.to_owned()).collect();
+            words.sort_unstable();
+            words.join(" ").into_bytes()
+        }
+        _ => sql.to_vec(),
+    }
+}
+
 #[derive(Default)]
 struct Gathered {
     definitions: Definitions,
@@ -179,9 +192,11 @@ impl Sink for Gathered {
     fn toc_entry(&mut self, entry: &TocEntry<'_>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (kind, tag) = (text(entry.kind), text(entry.tag));
-        let of_database =
-            matches!(kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL") && tag.starts_with("DATABASE ");
-        if of_database || NOT_COMPARED.contains(&kind.as_str()) {
+        let of = |what: &str| {
+            matches!(kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL") && tag.starts_with(what)
+        };
+        // What belongs to the database as a whole has another name there, and a dump of definitions has no large objects.
+        if of("DATABASE ") || of("LARGE OBJECT") || NOT_COMPARED.contains(&kind.as_str()) {
             return;
         }
         let key = Key {
@@ -189,10 +204,11 @@ impl Sink for Gathered {
             schema: entry.namespace.map(text),
             tag,
         };
-        self.definitions.by_key.entry(key).or_default().push(Definition {
-            sql: entry.definition.to_vec(),
+        let definition = Definition {
+            sql: comparable(&key.kind, entry.definition),
             owner: entry.owner.map(text).unwrap_or_default(),
-        });
+        };
+        self.definitions.by_key.entry(key).or_default().push(definition);
     }
 
     fn toc_end(&mut self, _offset: u64) {

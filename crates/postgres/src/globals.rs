@@ -99,22 +99,27 @@ impl Globals<'_> {
     }
 }
 
-/// Makes the roles and memberships of `sql` (what [`Globals::spawn`] wrote) on a server, those that are there already left as they
-/// are. What is about `superuser`, the role of this session, is left out: it would lose its password. Tablespaces are left out.
-/// Answers what the server refused, as sentences.
+/// Makes the roles of `sql` (what [`Globals::spawn`] wrote) that a server lacks, and their memberships. A role that is there already,
+/// this session's own among them, is left exactly as it is: its password, rights and settings are somebody's. Tablespaces are left
+/// out. Answers what the server refused, as sentences.
 ///
 /// # Errors
 /// The connection breaks; [`Error::Cancelled`].
 pub async fn bring_back(
     session: &Session,
     sql: &str,
-    superuser: &str,
     cancel: &CancellationToken,
 ) -> Result<Vec<String>, Error> {
+    const WHAT: &str = "listing the roles";
+    let listed = session
+        .client
+        .query_typed("SELECT rolname::text FROM pg_catalog.pg_roles", &[]);
+    let rows = session.run(WHAT, PATIENCE, cancel, listed).await?;
+    let there: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
     let sql = without_comments(sql);
     let mut refused = Vec::new();
     for statement in statements(&sql) {
-        if !is_wanted(statement, superuser) {
+        if !is_wanted(statement, &there) {
             continue;
         }
         if let Some(why) = attempt(session, statement, cancel).await? {
@@ -180,19 +185,23 @@ fn shown(statement: &str) -> String {
     words.join(" ")
 }
 
-/// Whether a statement is about roles, and not about our own.
-fn is_wanted(statement: &str, superuser: &str) -> bool {
+/// Whether a statement is about a role that is not there yet.
+fn is_wanted(statement: &str, there: &BTreeSet<String>) -> bool {
     let tokens = tokens(statement);
     let word = |at: usize, word: &str| tokens.get(at).is_some_and(|token| token.is_word(word));
-    let own = |at: usize| tokens.get(at).is_some_and(|token| token.value() == superuser);
+    let new = |at: usize| {
+        tokens
+            .get(at)
+            .is_some_and(|token| !there.contains(&token.value()))
+    };
     if word(0, "CREATE") || word(0, "ALTER") {
-        return word(1, "ROLE") && !own(2);
+        return word(1, "ROLE") && new(2);
     }
     if word(0, "COMMENT") {
-        return word(1, "ON") && word(2, "ROLE");
+        return word(1, "ON") && word(2, "ROLE") && new(3);
     }
-    // Memberships: `GRANT a TO b`. Rights on tablespaces are not.
-    word(0, "GRANT") && !tokens.iter().any(|token| token.is_word("TABLESPACE"))
+    // Memberships: `GRANT a TO b`. Rights on tablespaces and parameters are not.
+    word(0, "GRANT") && word(2, "TO") && (new(1) || new(3))
 }
 
 /// pg_dumpall's text without its comments and psql's own commands: lines that begin with `--` or a backslash outside of quotes.
@@ -250,6 +259,8 @@ ALTER ROLE postgres WITH SUPERUSER PASSWORD 'SCRAM-SHA-256$4096:a$b:c';
 
 ALTER ROLE "o'hara" SET search_path TO 'a', E'b\\';
 GRANT "o'hara" TO app WITH INHERIT TRUE GRANTED BY postgres;
+ALTER ROLE app WITH SUPERUSER PASSWORD 'SCRAM-SHA-256$4096:old$old:old';
+GRANT reader TO app;
 CREATE TABLESPACE fast OWNER postgres LOCATION '/mnt/ssd';
 GRANT CREATE ON TABLESPACE fast TO app;
 
@@ -257,11 +268,12 @@ GRANT CREATE ON TABLESPACE fast TO app;
 "#;
 
     #[test]
-    fn roles_and_memberships_are_taken_from_globals_and_nothing_else() {
+    fn only_roles_that_are_not_there_are_taken_from_globals_and_their_memberships() {
         let sql = without_comments(DUMPED);
+        let there = ["postgres", "app", "reader"].map(str::to_owned).into();
         let wanted: Vec<&str> = statements(&sql)
             .into_iter()
-            .filter(|statement| is_wanted(statement, "postgres"))
+            .filter(|statement| is_wanted(statement, &there))
             .collect();
         assert_eq!(
             wanted,

@@ -34,3 +34,18 @@ CREATE INDEX drills_by_backup ON drills (backup_id, number, proved, finished_at)
 CREATE INDEX drills_by_database ON drills (database_id, proved, finished_at);
 
 ALTER TABLE plans ADD COLUMN drill TEXT NOT NULL DEFAULT '{}';  -- JSON: DrillRule
+
+-- Databases that a restored one takes, or took, the place of. The row is there before the restored one is made beside the other, and
+-- stays until the one that was replaced is dropped, or put back.
+CREATE TABLE replacements (
+    id         TEXT PRIMARY KEY,
+    server_id  TEXT NOT NULL REFERENCES servers (id) ON DELETE CASCADE,
+    database   TEXT NOT NULL,                    -- the name in question
+    restored   TEXT NOT NULL,                    -- the name under which the restored one is made
+    backup_id  TEXT NOT NULL,
+    state      TEXT NOT NULL CHECK (state IN ('restoring', 'swapping', 'swapped')),
+    record     TEXT,                             -- JSON: what the swap is about; NULL while it is being restored
+    owner      TEXT,                             -- the process that is at it; NULL once it is swapped
+    created_at INTEGER NOT NULL,
+    kept_until INTEGER                           -- when the one that was replaced is dropped
+) STRICT;

@@ -37,6 +37,15 @@ pub struct Repair {
 }
 
 impl Store {
+    /// The processes of this data directory that live, this one among them.
+    ///
+    /// # Errors
+    /// Those of the lock files.
+    pub async fn living_owners(&self) -> Result<HashSet<OwnerId>> {
+        let dir = self.dir().to_owned();
+        self.read(move |_| Ok(Census::take(&dir)?.living)).await
+    }
+
     /// Finds owners that are dead and sets right what they left. Touches nothing of the living, this process included.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod ledger;
 pub mod occurrences;
 pub mod overview;
 pub mod plans;
+pub mod replacements;
 pub mod run_logs;
 pub mod runs;
 pub mod servers;

@@ -1,6 +1,6 @@
 //! What is restored, where to and how; what drills say.
 
-use howdah_domain::{BackupId, DrillReport, InstanceId, RunId, ServerId, TableName};
+use howdah_domain::{BackupId, DrillReport, InstanceId, ReplacementId, RunId, ServerId, TableName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -36,12 +36,15 @@ pub enum RestoreTarget {
         /// The new database's name.
         database: String,
     },
-    /// A new database on a server.
+    /// A database on a server.
     Server {
         /// Which.
         server_id: ServerId,
-        /// The new database's name.
+        /// The database's name.
         database: String,
+        /// Whether it takes the place of the one that is there, which is kept for a week; else it is a new one.
+        #[serde(default)]
+        replace: bool,
     },
 }
 
@@ -91,4 +94,26 @@ pub struct DrillView {
     pub verdict: Option<String>,
     /// What was found.
     pub report: DrillReport,
+}
+
+/// A database that a backup took the place of, and that is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[ts(export)]
+pub struct ReplacementView {
+    /// Its id.
+    pub id: ReplacementId,
+    /// The server.
+    pub server_id: ServerId,
+    /// The name in question.
+    pub database: String,
+    /// The name under which the one that was replaced is kept.
+    pub kept: String,
+    /// The backup that was restored.
+    pub backup_id: BackupId,
+    /// When that was.
+    #[ts(type = "string")]
+    pub replaced_at: Timestamp,
+    /// Until when it is kept.
+    #[ts(type = "string")]
+    pub kept_until: Timestamp,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use howdah_domain::{Connection, Failure, FailureCode, InstanceId, Phase, RunId, RunKind, Secret, Trigger};
 use howdah_postgres::children::Parting;
+use howdah_postgres::globals;
 use howdah_postgres::restore::Options;
 use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
 use howdah_store::tables::runs::{self, Run};
@@ -18,7 +19,8 @@ use crate::drill::{free_database, major_of};
 use crate::engine::{Engine, OrFailure};
 use crate::instances::{Making, NewInstance, Purpose, checked_name};
 use crate::random;
-use crate::restore::{RestoreRequest, front, restore};
+use crate::replacing::{Replacing, drop_database};
+use crate::restore::{RestoreRequest, front, maintenance_session, restore};
 use crate::stored::StoredBackup;
 use crate::work::Reporter;
 
@@ -70,7 +72,9 @@ impl Engine {
                 self.instance_view(instance_id).await?;
                 check_database(database)?;
             }
-            RestoreTarget::Server { server_id, database } => {
+            RestoreTarget::Server {
+                server_id, database, ..
+            } => {
                 self.server(server_id).await?;
                 check_database(database)?;
             }
@@ -155,16 +159,37 @@ impl Engine {
                 let target = connection.with_database(database);
                 Box::pin(self.restore_into(stored, target, Some(password), options, reporter, cancel)).await
             }
-            (RestoreTarget::Server { server_id, database }, _) => {
+            (
+                RestoreTarget::Server {
+                    server_id,
+                    database,
+                    replace,
+                },
+                _,
+            ) => {
                 let row = self.server(server_id).await?;
                 let secrets = self.secrets_of(&row).await?;
                 let reach = self
                     .reach(&row.server.connection, secrets.ssh.as_ref(), cancel)
                     .await?;
-                let target = reach.connection().with_database(database);
-                let restoring =
-                    self.restore_into(stored, target, secrets.password, options, reporter, cancel);
-                match Box::pin(restoring).await {
+                let connection = reach.connection();
+                let restored = if *replace {
+                    let replacing = Replacing {
+                        server_id,
+                        connection,
+                        secret: secrets.password.as_ref(),
+                        database,
+                        backup_id: &asked.wish.backup_id,
+                        stored,
+                        options,
+                    };
+                    Box::pin(self.replace_database(&replacing, reporter, cancel)).await
+                } else {
+                    let target = connection.with_database(database);
+                    Box::pin(self.restore_into(stored, target, secrets.password, options, reporter, cancel))
+                        .await
+                };
+                match restored {
                     Ok(()) => Ok(()),
                     Err(failure) => Err(reach.judge(failure).await),
                 }
@@ -222,6 +247,7 @@ impl Engine {
                     create: true,
                     owners: into.options.owners,
                     tablespaces: false,
+                    isolated: true,
                     tables: into.options.tables.clone(),
                     ..Options::default()
                 },
@@ -264,7 +290,8 @@ impl Engine {
         }
     }
 
-    /// Restores a backup into a new database of a server that is there. What a failure leaves there it says.
+    /// Restores a backup into a new database of a server that is there. One that was cancelled is dropped again; where something could
+    /// not be restored it stays, and the failure names what.
     async fn restore_into(
         &self,
         stored: &StoredBackup,
@@ -274,6 +301,10 @@ impl Engine {
         reporter: &Arc<dyn Reporter>,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
+        if options.roles {
+            self.bring_roles_there(stored, &target, secret.as_ref(), reporter, cancel)
+                .await?;
+        }
         let request = RestoreRequest {
             backup: stored.clone(),
             target,
@@ -286,20 +317,58 @@ impl Engine {
             },
             jobs: JOBS,
         };
-        Box::pin(restore(&request, &self.0.programs, reporter, cancel))
-            .await
-            .map(drop)
+        let restored = Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await;
+        match restored {
+            Err(failure) if failure.is_cancelled() => {
+                let never = CancellationToken::new();
+                let (target, secret) = (&request.target, request.secret.as_ref());
+                let dropped = async {
+                    let session = maintenance_session(target, secret, &never).await?;
+                    drop_database(&session, &target.database, &never).await
+                };
+                if let Err(left) = dropped.await {
+                    reporter.warn(format!(
+                        "{} is left on the server, incomplete: {}",
+                        target.database, left.message
+                    ));
+                }
+                Err(failure)
+            }
+            restored => restored.map(drop),
+        }
+    }
+
+    /// Makes the roles of a backup's globals that a server lacks.
+    async fn bring_roles_there(
+        &self,
+        stored: &StoredBackup,
+        target: &Connection,
+        secret: Option<&Secret>,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let manifest = stored.manifest(cancel).await?;
+        let Some(sql) = stored.globals(&manifest, cancel).await? else {
+            reporter.warn("The backup has no globals to make roles from.");
+            return Ok(());
+        };
+        let session = maintenance_session(target, secret, cancel).await?;
+        let refused = globals::bring_back(&session, &sql, cancel).await.or_failure()?;
+        for line in refused {
+            reporter.warn(line);
+        }
+        Ok(())
     }
 }
 
 /// A backup's copies that are there, the best one first: not known to be damaged, on this machine.
-pub(super) struct Copies {
+pub(crate) struct Copies {
     left: VecDeque<BackupCopy>,
     first: Option<Failure>,
 }
 
 impl Copies {
-    pub(super) fn of(backup: &Backup) -> Self {
+    pub(crate) fn of(backup: &Backup) -> Self {
         let mut copies: Vec<BackupCopy> = backup
             .copies
             .iter()
@@ -313,7 +382,7 @@ impl Copies {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<BackupCopy> {
+    pub(crate) fn next(&mut self) -> Option<BackupCopy> {
         self.left.pop_front()
     }
 
@@ -335,7 +404,7 @@ impl Copies {
         true
     }
 
-    pub(super) fn none_left(self) -> Failure {
+    pub(crate) fn none_left(self) -> Failure {
         self.first.unwrap_or_else(|| {
             Failure::new(
                 FailureCode::BackupNotFound,
