@@ -21,6 +21,7 @@ use crate::api::Event;
 use crate::drive::SignIns;
 use crate::events::Events;
 use crate::export::ReadExports;
+use crate::inside::Looks;
 use crate::recovery;
 
 /// The file in the data directory that holds the keys of SSH servers that the user has accepted.
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) learning: Mutex<HashSet<(DestinationId, DatabaseId)>>,
     /// Exports of settings that were read.
     pub(crate) read_exports: Mutex<ReadExports>,
+    /// Backups that the window looks into.
+    pub(crate) looks: Looks,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
     schedule: Mutex<Option<ScheduleGuard>>,
@@ -123,6 +126,7 @@ impl Engine {
             sign_ins: Mutex::default(),
             learning: Mutex::default(),
             read_exports: Mutex::default(),
+            looks: Looks::default(),
             active: Mutex::default(),
             tests: Mutex::default(),
             schedule: Mutex::new(schedule),

@@ -7,6 +7,7 @@ pub mod catalog;
 pub mod decide;
 pub mod engine;
 pub mod events;
+pub mod inside;
 pub mod oneoff;
 pub mod restore;
 pub mod stored;
