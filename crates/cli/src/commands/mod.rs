@@ -2,6 +2,7 @@
 
 mod backup;
 mod destination;
+mod extract;
 mod key;
 mod list;
 mod plan;
@@ -60,6 +61,10 @@ pub(crate) async fn run(
         }
         Command::Show { backup } => {
             show::run(&place::backup(&backup, data_dir, key, output).await?, cancel).await
+        }
+        Command::Extract(extract) => {
+            let backup = place::backup(&extract.backup, data_dir, key, output).await?;
+            extract::run(extract, &backup, output, cancel).await
         }
         Command::Server(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
