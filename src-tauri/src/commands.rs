@@ -5,6 +5,7 @@ mod backups;
 mod destinations;
 mod drive;
 mod export;
+mod inside;
 mod keys;
 mod pages;
 mod plans;
@@ -41,6 +42,10 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         export::stored_exports,
         export::read_stored_export,
         export::import_settings,
+        inside::rows,
+        inside::row_value,
+        inside::cancel_look,
+        inside::save_table,
         keys::own_key,
         keys::list_keys,
         keys::save_kit,

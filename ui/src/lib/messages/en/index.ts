@@ -10,6 +10,7 @@ import { destinations } from './destinations';
 import { drive } from './drive';
 import { failures } from './failures';
 import { frame } from './frame';
+import { inside } from './inside';
 import { moving } from './moving';
 import { overview } from './overview';
 import { plans } from './plans';
@@ -33,6 +34,7 @@ export const en = {
   ...plans,
   ...runs,
   ...backups,
+  ...inside,
   ...settings,
   ...moving,
   ...failures,
