@@ -5,6 +5,7 @@ mod backups;
 mod destinations;
 mod drive;
 mod export;
+mod inside;
 mod instances;
 mod keys;
 mod pages;
@@ -52,6 +53,10 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         instances::restore_backup,
         instances::drill_backup,
         instances::save_drill_report,
+        inside::rows,
+        inside::row_value,
+        inside::cancel_look,
+        inside::save_table,
         keys::own_key,
         keys::list_keys,
         keys::save_kit,

@@ -21,6 +21,7 @@ use crate::api::Event;
 use crate::drive::SignIns;
 use crate::events::Events;
 use crate::export::ReadExports;
+use crate::inside::Looks;
 use crate::instances::Started;
 use crate::recovery;
 
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) read_exports: Mutex<ReadExports>,
     /// Local instances that this process started.
     pub(crate) instances: Started,
+    /// Backups that the window looks into.
+    pub(crate) looks: Looks,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
     schedule: Mutex<Option<ScheduleGuard>>,
@@ -127,6 +130,7 @@ impl Engine {
             learning: Mutex::default(),
             read_exports: Mutex::default(),
             instances: Started::default(),
+            looks: Looks::default(),
             active: Mutex::default(),
             tests: Mutex::default(),
             schedule: Mutex::new(schedule),

@@ -8,6 +8,7 @@ pub mod decide;
 pub mod drill;
 pub mod engine;
 pub mod events;
+pub mod inside;
 pub mod oneoff;
 pub mod restore;
 pub mod stored;

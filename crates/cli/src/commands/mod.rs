@@ -3,6 +3,7 @@
 mod backup;
 mod destination;
 mod drill;
+mod extract;
 mod instance;
 mod key;
 mod list;
@@ -79,6 +80,10 @@ pub(crate) async fn run(
         }
         Command::Show { backup } => {
             show::run(&place::backup(&backup, data_dir, key, output).await?, cancel).await
+        }
+        Command::Extract(extract) => {
+            let backup = place::backup(&extract.backup, data_dir, key, output).await?;
+            extract::run(extract, &backup, output, cancel).await
         }
         Command::Server(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;

@@ -59,6 +59,15 @@ pub enum Event {
         /// The line.
         step: TestStep,
     },
+    /// A table of a backup is being written into a file. At most four times a second.
+    Saving {
+        /// The caller's name for it.
+        look_id: String,
+        /// Bytes of rows so far, uncompressed.
+        bytes: u64,
+        /// What they will come to.
+        of: u64,
+    },
     /// The window is to show a page (from the tray or a notification).
     Navigate {
         /// A route of the window, such as `/runs/abc`.

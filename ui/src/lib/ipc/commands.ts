@@ -31,8 +31,12 @@ import type { PlanProposal } from './generated/PlanProposal';
 import type { PrunePreview } from './generated/PrunePreview';
 import type { RestoreWish } from './generated/RestoreWish';
 import type { RetentionQuestion } from './generated/RetentionQuestion';
+import type { RowsPage } from './generated/RowsPage';
+import type { RowsRequest } from './generated/RowsRequest';
 import type { RunPage } from './generated/RunPage';
 import type { RunView } from './generated/RunView';
+import type { SavedTable } from './generated/SavedTable';
+import type { SaveTableRequest } from './generated/SaveTableRequest';
 import type { ScheduleQuestion } from './generated/ScheduleQuestion';
 import type { SchedulerView } from './generated/SchedulerView';
 import type { ServerChange } from './generated/ServerChange';
@@ -42,6 +46,8 @@ import type { SettingsPage } from './generated/SettingsPage';
 import type { StoredExport } from './generated/StoredExport';
 import type { TestReport } from './generated/TestReport';
 import type { TestRequest } from './generated/TestRequest';
+import type { ValueRequest } from './generated/ValueRequest';
+import type { ValueView } from './generated/ValueView';
 
 type None = Record<string, never>;
 
@@ -111,6 +117,12 @@ export interface Commands {
   drill_backup: { args: { id: string }; answer: string };
   /** Asks for a file. `null` where none was chosen. */
   save_drill_report: { args: { id: string; title: string }; answer: string | null };
+  /** Rows of a table in a backup. Answers in a moment, found or not; `next` says where to go on. */
+  rows: { args: { request: RowsRequest }; answer: RowsPage };
+  row_value: { args: { request: ValueRequest }; answer: ValueView };
+  cancel_look: { args: { look_id: string }; answer: unknown };
+  /** Asks for a file, and writes the table there. `null` where none was chosen. */
+  save_table: { args: { title: string; request: SaveTableRequest }; answer: SavedTable | null };
   own_key: { args: None; answer: KeyView };
   list_keys: { args: None; answer: KeyView[] };
   /** Asks for a file; its text never comes here. `null` where none was chosen. */

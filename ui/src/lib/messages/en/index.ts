@@ -11,6 +11,7 @@ import { drive } from './drive';
 import { failures } from './failures';
 import { frame } from './frame';
 import { instances } from './instances';
+import { inside } from './inside';
 import { moving } from './moving';
 import { overview } from './overview';
 import { plans } from './plans';
@@ -35,6 +36,7 @@ export const en = {
   ...plans,
   ...runs,
   ...backups,
+  ...inside,
   ...settings,
   ...moving,
   ...instances,
