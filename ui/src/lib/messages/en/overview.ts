@@ -42,7 +42,7 @@ export const overview = {
   'need.since': 'since',
   'need.backup_failed': 'The last backup of {name} failed',
   'need.overdue': '{name} has had no good backup for longer than its plan allows',
-  'need.never_backed_up': '{name} has a plan and no backup yet',
+  'need.never_backed_up': '{name} has a plan, and no good backup yet',
   'need.keyring': 'Howdah cannot read the passwords',
   'need.keyring_detail': 'The system’s keyring is locked or absent. Backups wait until it is open.',
   'need.database_vanished': '{name} is no longer on its server',
