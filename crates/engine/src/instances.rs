@@ -298,11 +298,16 @@ impl Engine {
             setup,
             ..
         } = making;
-        instance
-            .stop(Stop::Fast, STOP_PATIENCE, cancel)
-            .await
-            .or_failure()?;
-        instance::sync(&programs, &folder, cancel).await.or_failure()?;
+        let written = async {
+            instance.stop(Stop::Fast, STOP_PATIENCE, cancel).await?;
+            instance::sync(&programs, &folder, cancel).await
+        };
+        if let Err(error) = written.await {
+            let row = self.instance_row(&id).await?;
+            self.remove_instance(&row).await?;
+            self.0.events.send(Event::Instances);
+            return Err(error.to_failure());
+        }
         // It is the user's before it runs for them: what outlives this process must not be somebody's leavings.
         let (wanted, database) = (id.clone(), database.to_owned());
         self.0

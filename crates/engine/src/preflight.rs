@@ -2,7 +2,7 @@
 
 use howdah_archive::Manifest;
 use howdah_domain::units::{count, counted, size};
-use howdah_domain::{Connection, Failure, FailureCode, RunKind, RunState, Secret};
+use howdah_domain::{Connection, Failure, RunKind, RunState, Secret};
 use howdah_postgres::needs::{Needs, When, globals, needs};
 use howdah_postgres::target::{Answer, Facts, facts};
 use howdah_store::tables::backups::Backup;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use howdah_domain::{BackupId, Connection, Failure, FailureCode, Phase, ReplacementId, Secret, ServerId};
 use howdah_postgres::connect::Session;
+use howdah_postgres::databases;
 use howdah_postgres::quote;
 use howdah_postgres::replace::{self, Place, Record};
 use howdah_postgres::restore::Options;
@@ -57,6 +58,7 @@ impl Engine {
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         let session = maintenance_session(wanted.connection, wanted.secret, cancel).await?;
+        demand_database(&session, wanted.database, cancel).await?;
         let at = TimeZone::UTC.to_datetime(self.0.clock.now());
         let restored = replace::free_name(&session, wanted.database, "restored", at, cancel)
             .await
@@ -75,8 +77,8 @@ impl Engine {
             kept_until: None,
         };
         self.put_replacement(&row).await?;
-        match Box::pin(self.restore_beside(wanted, &row, reporter, cancel)).await {
-            Ok(()) => {}
+        let record = match Box::pin(self.restore_beside(wanted, &row, reporter, cancel)).await {
+            Ok(record) => record,
             Err(failure) => {
                 let dropped = self.drop_restored(wanted.connection, wanted.secret, &row).await;
                 return Err(match dropped {
@@ -90,17 +92,18 @@ impl Engine {
                     )),
                 });
             }
-        }
-        self.swap_in(wanted, row, reporter).await
+        };
+        self.swap_in(wanted, row, record, reporter).await
     }
 
+    /// Restores beside the database, compares, and looks whether the two can be swapped.
     async fn restore_beside(
         &self,
         wanted: &Replacing<'_>,
         row: &Replacement,
         reporter: &Arc<dyn Reporter>,
         cancel: &CancellationToken,
-    ) -> Result<(), Failure> {
+    ) -> Result<Record, Failure> {
         reporter.info(format!(
             "Restoring beside {} as {}.",
             wanted.database, row.restored
@@ -128,44 +131,47 @@ impl Engine {
             cancel,
         )
         .await?;
-        match comparison.mismatches.first() {
-            None => {
-                reporter.info(format!("All {} rows are as they were dumped.", comparison.rows));
-                Ok(())
-            }
-            Some(first) => Err(Failure::new(
+        if let Some(first) = comparison.mismatches.first() {
+            return Err(Failure::new(
                 FailureCode::NotEqual,
                 format!(
                     "{}.{} did not come back as it was dumped, so nothing is replaced.",
                     first.schema, first.name
                 ),
-            )),
+            ));
         }
+        reporter.info(format!("All {} rows are as they were dumped.", comparison.rows));
+        let session = maintenance_session(wanted.connection, wanted.secret, cancel).await?;
+        let at = TimeZone::UTC.to_datetime(self.0.clock.now());
+        let record = replace::prepare(&session, wanted.database, &row.restored, at, cancel)
+            .await
+            .or_failure()?;
+        for remark in replace::remarks(&session, &record, cancel).await.or_failure()? {
+            reporter.warn(remark);
+        }
+        Ok(record)
     }
 
     async fn swap_in(
         &self,
         wanted: &Replacing<'_>,
         mut row: Replacement,
+        record: Record,
         reporter: &Arc<dyn Reporter>,
     ) -> Result<(), Failure> {
         reporter.phase(Phase::Finishing);
         // From here on it is a matter of seconds, and either all of it happens or nothing.
         let never = CancellationToken::new();
-        let (session, usher) = self.two_sessions(wanted.connection, wanted.secret).await?;
-        let at = TimeZone::UTC.to_datetime(self.0.clock.now());
-        let record = replace::prepare(&session, wanted.database, &row.restored, at, &never)
-            .await
-            .or_failure()?;
-        for remark in replace::remarks(&session, &record, &never).await.or_failure()? {
-            reporter.warn(remark);
-        }
         row.state = ReplacementState::Swapping;
         row.record = Some(text_of(&record)?);
         self.put_replacement(&row).await?;
-        let swapped = replace::swap(session, usher, &record, PATIENCE, &never).await;
-        if let Err(error) = swapped {
-            let failure = error.to_failure();
+        let swapping = async {
+            let (session, usher) = self.two_sessions(wanted.connection, wanted.secret).await?;
+            replace::swap(session, usher, &record, PATIENCE, &never)
+                .await
+                .or_failure()
+        };
+        if let Err(failure) = swapping.await {
             if failure.code == FailureCode::ConnectionLost {
                 return Err(failure.hint(
                     "Whether the names were exchanged shows when the server can be reached again: Howdah looks then, and sets it right.",
@@ -364,6 +370,21 @@ impl Engine {
             .filter(|row| row.state == ReplacementState::Swapped)
             .ok_or_else(|| Failure::new(FailureCode::NotFound, "What was replaced is not kept any more."))
     }
+}
+
+/// There must be something to replace.
+async fn demand_database(session: &Session, name: &str, cancel: &CancellationToken) -> Result<(), Failure> {
+    if !databases::exists(session, name, DROP_PATIENCE, cancel)
+        .await
+        .or_failure()?
+    {
+        return Err(Failure::new(
+            FailureCode::DatabaseNotFound,
+            format!("There is no database {name} on the server to replace."),
+        )
+        .hint("Restore it as a new database."));
+    }
+    Ok(())
 }
 
 /// Drops a database of ours where it is there, whoever is on it.

@@ -1,7 +1,7 @@
 //! Local instances, restores and drills. A password goes to the clipboard or into a terminal's environment, never to the page.
 
-use howdah_domain::{BackupId, Failure, FailureCode, InstanceId, RunId};
-use howdah_engine::api::{InstanceView, RestoreWish};
+use howdah_domain::{BackupId, Failure, FailureCode, InstanceId, ReplacementId, RunId};
+use howdah_engine::api::{InstanceView, Preflight, ReplacementView, RestoreWish};
 use howdah_engine::{Parting, drill_page};
 use tauri::{State, WebviewWindow};
 
@@ -73,6 +73,28 @@ pub(crate) async fn open_instance(desk: State<'_, Desk>, id: InstanceId) -> Resu
 #[tauri::command(rename_all = "snake_case")]
 pub(crate) async fn restore_backup(desk: State<'_, Desk>, wish: RestoreWish) -> Result<RunId, Failure> {
     desk.engine().await?.restore_backup(wish).await
+}
+
+/// Looks whether a restore would work, and changes nothing.
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn preflight(desk: State<'_, Desk>, wish: RestoreWish) -> Result<Preflight, Failure> {
+    desk.engine().await?.preflight(&wish).await
+}
+
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn list_replacements(desk: State<'_, Desk>) -> Result<Vec<ReplacementView>, Failure> {
+    desk.engine().await?.list_replacements().await
+}
+
+/// Gives a replaced database its name back; answers the name under which the restored one is kept.
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn put_back(desk: State<'_, Desk>, id: ReplacementId) -> Result<String, Failure> {
+    desk.engine().await?.put_back(&id).await
+}
+
+#[tauri::command(rename_all = "snake_case")]
+pub(crate) async fn drop_kept(desk: State<'_, Desk>, id: ReplacementId) -> Result<(), Failure> {
+    desk.engine().await?.drop_kept(&id).await
 }
 
 #[tauri::command(rename_all = "snake_case")]

@@ -1,6 +1,6 @@
 //! Drills: what is proved, what is not, and that nothing of them stays.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod forge;
 mod schedule;
@@ -22,6 +22,16 @@ use tokio_util::sync::CancellationToken;
 impl TestEngine {
     /// Proves a backup, or not; and nothing of the drill stays.
     async fn drilled(&self, made: &OneOffBackedUp, assertions: &[&str]) -> Result<DrillReport, Failure> {
+        self.drilled_with(2, made, assertions).await
+    }
+
+    /// As [`Self::drilled`], with so many connections.
+    async fn drilled_with(
+        &self,
+        jobs: usize,
+        made: &OneOffBackedUp,
+        assertions: &[&str],
+    ) -> Result<DrillReport, Failure> {
         let request = DrillRequest {
             backup: made.stored.clone(),
             assertions: assertions
@@ -32,7 +42,7 @@ impl TestEngine {
                 })
                 .collect(),
             assertion_patience: Duration::from_secs(2),
-            jobs: 2,
+            jobs,
         };
         let heard = Arc::new(Heard::default());
         let reporter: Arc<dyn Reporter> = heard.clone();

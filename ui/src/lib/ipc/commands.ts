@@ -28,7 +28,9 @@ import type { ParsedConnection } from './generated/ParsedConnection';
 import type { Plan } from './generated/Plan';
 import type { PlanDraft } from './generated/PlanDraft';
 import type { PlanProposal } from './generated/PlanProposal';
+import type { Preflight } from './generated/Preflight';
 import type { PrunePreview } from './generated/PrunePreview';
+import type { ReplacementView } from './generated/ReplacementView';
 import type { RestoreWish } from './generated/RestoreWish';
 import type { RetentionQuestion } from './generated/RetentionQuestion';
 import type { RowsPage } from './generated/RowsPage';
@@ -113,6 +115,12 @@ export interface Commands {
   open_instance: { args: { id: string }; answer: unknown };
   /** Begins a restore; answers the run. */
   restore_backup: { args: { wish: RestoreWish }; answer: string };
+  /** Looks whether a restore would work, and changes nothing. */
+  preflight: { args: { wish: RestoreWish }; answer: Preflight };
+  list_replacements: { args: None; answer: ReplacementView[] };
+  /** Gives a replaced database its name back; answers the restored one's. */
+  put_back: { args: { id: string }; answer: string };
+  drop_kept: { args: { id: string }; answer: unknown };
   /** Begins a drill; answers the run. */
   drill_backup: { args: { id: string }; answer: string };
   /** Asks for a file. `null` where none was chosen. */

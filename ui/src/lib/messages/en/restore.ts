@@ -20,10 +20,12 @@ export const restore = {
   'restore.some': 'Only these tables',
   'restore.tables_hint': 'One a line, as SQL writes them: public.orders',
   'restore.owners': 'Keep owners and privileges',
-  'restore.owners_hint': 'Roles that the server lacks are errors then, each named.',
-  'restore.code_title': 'Code of the backup runs',
-  'restore.code':
-    'Restoring runs what the owner of the source wrote: triggers, defaults, functions in indexes. Restore only backups of databases you trust.',
+  'restore.roles': 'Make the roles that the server lacks, from the backup',
+  'restore.as_new': 'A new database',
+  'restore.as_replace': 'In place of the one that is there',
+  'restore.replace_hint':
+    'It is restored beside the one that is there, compared, and swapped in within a moment. What was there is kept for seven days and can be put back.',
+  'restore.act_replace': 'Replace {database}',
   'restore.production': '{name} is a production server.',
   'restore.act_instance': {
     one: 'Restore {n} table into a new local PostgreSQL {major}',
@@ -37,6 +39,22 @@ export const restore = {
   'restore.problem_tables': 'Name at least one table.',
   'restore.problem_table': '“{name}” is no table’s name.',
   'restore.no_instance': 'No local instance is running.',
+
+  'preflight.title': 'Before it begins',
+  'preflight.looking': 'Looking whether it would work',
+  'preflight.expected': 'It may take about {duration}.',
+
+  'replaced.title': 'Replaced',
+  'replaced.text': '{name} was replaced by a backup. What was there is kept as {kept}.',
+  'replaced.until': 'It is dropped',
+  'replaced.put_back': 'Put back',
+  'replaced.put_back_title': 'Put back what {name} was?',
+  'replaced.put_back_text':
+    '{kept} gets the name {name} again. What was restored stays beside it under another name. Sessions on both are ended.',
+  'replaced.drop': 'Drop it now',
+  'replaced.drop_title': 'Drop {kept}?',
+  'replaced.drop_text': 'What {name} was before it was replaced is gone then, and nothing brings it back.',
+  'replaced.is_back': '{name} is what it was. What was restored is kept as {restored}.',
 
   'outcome.instance': 'Local instance',
   'outcome.instance_ready': '{name}, PostgreSQL {major}',
@@ -95,6 +113,10 @@ export const restore = {
   'plan.prove_each_backup': 'each time',
   'plan.prove_weekly': 'every week',
   'plan.prove_monthly': 'every month',
+  'plan.says_prove_never': 'Proved when you ask.',
+  'plan.says_prove_each_backup': 'Each one is proved.',
+  'plan.says_prove_weekly': 'Proved every week.',
+  'plan.says_prove_monthly': 'Proved every month.',
   'plan.prove_sentence': 'Prove it {when}: restored on this machine and compared, row by row.',
   'plan.prove_asked': 'Prove it {when}.',
   'plan.assertions': 'What must be true in it',
