@@ -87,8 +87,8 @@ export class RestoreForm {
     this.replaces
       ? t('restore.act_replace', { database: this.database })
       : this.where === 'instance'
-      ? t('restore.act_instance', { n: this.count, major: this.major })
-      : t('restore.act_database', { n: this.count, database: this.database }),
+        ? t('restore.act_instance', { n: this.count, major: this.major })
+        : t('restore.act_database', { n: this.count, database: this.database }),
   );
 
   get wish(): RestoreWish {

@@ -23,6 +23,10 @@ database: string, } | { "kind": "server",
  */
 server_id: ServerId, 
 /**
- * The new database's name.
+ * The database's name.
  */
-database: string, };
+database: string, 
+/**
+ * Whether it takes the place of the one that is there, which is kept for a week; else it is a new one.
+ */
+replace: boolean, };
