@@ -56,7 +56,9 @@ pub fn page(report: &DrillReport) -> String {
     assertions(&mut page, report);
     match &report.index_errors {
         None => {
-            page.push_str("<h2>Indexes</h2>\n<p>They were not checked: this PostgreSQL has no amcheck.</p>\n")
+            page.push_str(
+                "<h2>Indexes</h2>\n<p>They were not checked: this PostgreSQL has no amcheck.</p>\n",
+            );
         }
         Some(errors) if errors.is_empty() => {
             page.push_str("<h2>Indexes</h2>\n<p class=\"good\">✓ amcheck found nothing wrong.</p>\n");

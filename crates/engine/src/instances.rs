@@ -5,20 +5,26 @@
 //! app starts ends with the app; what a command starts for the user goes on.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use howdah_domain::{BackupId, Connection, Failure, FailureCode, InstanceId, Secret};
-use howdah_postgres::account::Account;
+use howdah_domain::{Connection, Failure, FailureCode, InstanceId, Secret};
 use howdah_postgres::children::Parting;
-use howdah_postgres::instance::{self, Elsewhere, Instance, Login, Setup, Stop};
+use howdah_postgres::instance::{self, Elsewhere, Instance, Setup, Stop};
 use howdah_postgres::programs::ServerPrograms;
 use howdah_store::tables::instances::{self, InstanceRow};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Event, InstanceState, InstanceView};
+use crate::api::{Event, InstanceView};
 use crate::engine::{Engine, OrFailure, internal, lock};
+
+mod making;
+mod view;
+
+pub(crate) use making::{Making, NewInstance, Purpose};
+pub(crate) use view::checked_name;
+use view::{url, view};
 
 /// The superuser of every instance.
 const SUPERUSER: &str = "postgres";
@@ -29,59 +35,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(60);
 /// As [`STOP_PATIENCE`], when Howdah ends.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// The longest name, in characters.
-const LONGEST_NAME: usize = 60;
-
 /// The instances that this process started.
 #[derive(Default)]
 pub(crate) struct Started(Mutex<HashMap<InstanceId, Instance>>);
-
-/// What an instance is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// The user's, once a backup is restored into it.
-    Kept,
-    /// A drill's: no network, no password, nothing of it need survive.
-    ThrowAway,
-}
-
-/// An instance to be made.
-#[derive(Debug, Clone)]
-pub(crate) struct NewInstance {
-    pub(crate) id: InstanceId,
-    /// Wished for; a number is added where it is taken.
-    pub(crate) name: String,
-    pub(crate) major: u16,
-    pub(crate) backup_id: Option<BackupId>,
-    pub(crate) purpose: Purpose,
-}
-
-/// An instance in the making, running and tuned for loading.
-pub(crate) struct Making {
-    pub(crate) id: InstanceId,
-    pub(crate) name: String,
-    pub(crate) instance: Instance,
-    programs: ServerPrograms,
-    folder: PathBuf,
-    setup: Setup,
-}
-
-impl Making {
-    /// How a database of it is reached by its socket, as superuser.
-    pub(crate) fn connection(&self, database: &str) -> Connection {
-        self.instance.socket_connection().with_database(database)
-    }
-
-    /// The superuser's password.
-    pub(crate) fn password(&self) -> &Secret {
-        self.instance.password()
-    }
-
-    /// The version of its server.
-    pub(crate) fn version(&self) -> &str {
-        &self.programs.version
-    }
-}
 
 impl Engine {
     /// All local instances, newest first; those of drills are not shown.
@@ -206,133 +162,6 @@ impl Engine {
             .password
             .ok_or_else(|| internal("A local instance's URL has no password.", &id))?;
         Ok((parsed.connection, password))
-    }
-
-    /// Sets up and starts a PostgreSQL for a backup to be restored into. Until it is handed over it belongs to this process: whatever
-    /// happens, this or a later process removes it.
-    pub(crate) async fn make_instance(
-        &self,
-        new: NewInstance,
-        cancel: &CancellationToken,
-    ) -> Result<Making, Failure> {
-        let programs = self.0.programs.server(new.major).or_failure()?;
-        let account = Account::for_instances().or_failure()?;
-        let folder = account.place(&self.data_dir().join("instances").join(new.id.as_str()));
-        let setup = Setup {
-            superuser: SUPERUSER.to_owned(),
-            durable: false,
-            ..Setup::default()
-        };
-        let secret_reference = match new.purpose {
-            Purpose::Kept => Some(
-                self.keep(
-                    format!("instance/{}", new.id),
-                    format!("Howdah: local instance {}", new.name),
-                    &setup.password,
-                )
-                .await?,
-            ),
-            Purpose::ThrowAway => None,
-        };
-        let row = InstanceRow {
-            id: new.id.clone(),
-            name: new.name.clone(),
-            major: u32::from(new.major),
-            folder: folder.clone(),
-            database: None,
-            backup_id: new.backup_id.clone(),
-            secret_reference,
-            owner: Some(self.0.store.owner().clone()),
-            created_at: self.0.clock.now(),
-        };
-        let recorded = self
-            .0
-            .store
-            .write(move |tx| {
-                let row = InstanceRow {
-                    name: free_name(tx, &row.name)?,
-                    ..row
-                };
-                instances::insert(tx, &row)?;
-                Ok(row)
-            })
-            .await
-            .or_failure()?;
-        let making = async {
-            instance::create(&programs, &folder, &setup, cancel).await?;
-            let options = loading(&setup, new.purpose);
-            Instance::start(&programs, &folder, &options, cancel).await
-        };
-        match making.await {
-            Ok(instance) => {
-                self.0.events.send(Event::Instances);
-                Ok(Making {
-                    id: recorded.id,
-                    name: recorded.name,
-                    instance,
-                    programs,
-                    folder,
-                    setup,
-                })
-            }
-            Err(error) => {
-                self.remove_instance(&recorded).await?;
-                Err(error.to_failure())
-            }
-        }
-    }
-
-    /// Gives an instance to the user: what was loaded is written to the disk, and it runs anew as one that survives a power cut.
-    pub(crate) async fn hand_over(
-        &self,
-        making: Making,
-        database: &str,
-        parting: Parting,
-        cancel: &CancellationToken,
-    ) -> Result<InstanceId, Failure> {
-        let Making {
-            id,
-            instance,
-            programs,
-            folder,
-            setup,
-            ..
-        } = making;
-        let written = async {
-            instance.stop(Stop::Fast, STOP_PATIENCE, cancel).await?;
-            instance::sync(&programs, &folder, cancel).await
-        };
-        if let Err(error) = written.await {
-            let row = self.instance_row(&id).await?;
-            self.remove_instance(&row).await?;
-            self.0.events.send(Event::Instances);
-            return Err(error.to_failure());
-        }
-        // It is the user's before it runs for them: what outlives this process must not be somebody's leavings.
-        let (wanted, database) = (id.clone(), database.to_owned());
-        self.0
-            .store
-            .write(move |tx| instances::hand_over(tx, &wanted, Some(&database)))
-            .await
-            .or_failure()?;
-        self.start_durable(&id, &programs, &folder, &setup, parting, cancel)
-            .await?;
-        self.0.events.send(Event::Instances);
-        Ok(id)
-    }
-
-    /// Ends an instance in the making, and removes everything of it.
-    pub(crate) async fn give_up(&self, making: Making) -> Result<(), Failure> {
-        let row = self.instance_row(&making.id).await?;
-        // Nothing of it is wanted any more, so it need not close itself properly.
-        let never = CancellationToken::new();
-        let stopped = making.instance.stop(Stop::Immediate, FAREWELL, &never).await;
-        if let Err(error) = stopped {
-            tracing::warn!(%error, "a local PostgreSQL had to be killed");
-        }
-        self.remove_instance(&row).await?;
-        self.0.events.send(Event::Instances);
-        Ok(())
     }
 
     /// Removes what dead processes left of instances: those in the making, those of drills, those half deleted.
@@ -466,35 +295,6 @@ impl Engine {
     }
 }
 
-/// How a PostgreSQL that a backup is loaded into runs: nothing of it need survive a power cut before it is complete.
-fn loading(setup: &Setup, purpose: Purpose) -> instance::Options {
-    let mut options = instance::Options {
-        tcp: false,
-        login: Login::TrustOnSocket,
-        isolated: purpose == Purpose::ThrowAway,
-        parting: Parting::Quit,
-        ..instance::Options::for_setup(setup)
-    };
-    for (name, value) in [
-        ("fsync", "off"),
-        ("synchronous_commit", "off"),
-        ("full_page_writes", "off"),
-        ("autovacuum", "off"),
-        ("wal_level", "minimal"),
-        ("max_wal_senders", "0"),
-        ("archive_mode", "off"),
-        ("max_wal_size", "8GB"),
-        ("checkpoint_timeout", "1h"),
-        ("shared_buffers", "256MB"),
-        ("maintenance_work_mem", "512MB"),
-        ("max_locks_per_transaction", "1024"),
-        ("shared_preload_libraries", ""),
-    ] {
-        options = options.set(name, value);
-    }
-    options
-}
-
 fn being_made(name: &str) -> Failure {
     Failure::new(
         FailureCode::Busy,
@@ -505,84 +305,4 @@ fn being_made(name: &str) -> Failure {
 
 fn major(row: &InstanceRow) -> u16 {
     u16::try_from(row.major).unwrap_or(u16::MAX)
-}
-
-/// A name that people can read, and that is not empty.
-pub(crate) fn checked_name(name: &str) -> Result<String, Failure> {
-    let name = name.trim();
-    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
-        return Err(Failure::new(
-            FailureCode::InvalidInput,
-            format!("A local instance's name has 1 to {LONGEST_NAME} characters."),
-        ));
-    }
-    Ok(name.to_owned())
-}
-
-/// The name wished for, with a number where it is taken.
-fn free_name(c: &howdah_store::Connection, wished: &str) -> howdah_store::Result<String> {
-    let taken: Vec<String> = instances::list(c)?.into_iter().map(|row| row.name).collect();
-    let mut name = wished.to_owned();
-    let mut number = 2;
-    while taken.contains(&name) {
-        name = format!("{wished} ({number})");
-        number += 1;
-    }
-    Ok(name)
-}
-
-/// An instance as it is now. Blocks: it asks the disk.
-fn view(row: &InstanceRow) -> InstanceView {
-    let running = Elsewhere::find(&row.folder);
-    let state = match (&row.owner, &running) {
-        (Some(_), _) => InstanceState::Making,
-        (None, Some(_)) => InstanceState::Running,
-        (None, None) if row.folder.join("data/PG_VERSION").exists() => InstanceState::Stopped,
-        (None, None) => InstanceState::Lost,
-    };
-    let port = running
-        .filter(|_| row.owner.is_none())
-        .map(|running| running.port);
-    InstanceView {
-        id: row.id.clone(),
-        name: row.name.clone(),
-        major: row.major,
-        state,
-        port,
-        role: SUPERUSER.to_owned(),
-        database: row.database.clone(),
-        backup_id: row.backup_id.clone(),
-        disk_bytes: bytes_below(&row.folder),
-        folder: row.folder.clone(),
-        url: port.map(|port| url(row, port, None)),
-        created_at: row.created_at,
-    }
-}
-
-fn url(row: &InstanceRow, port: u16, password: Option<&str>) -> String {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    let database = row.database.as_deref().unwrap_or("postgres");
-    let password = password.map_or_else(String::new, |password| format!(":{password}"));
-    format!(
-        "postgresql://{SUPERUSER}{password}@127.0.0.1:{port}/{}",
-        utf8_percent_encode(database, NON_ALPHANUMERIC)
-    )
-}
-
-/// Bytes that a folder takes on the disk, as far as it can be read.
-fn bytes_below(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut bytes = 0;
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else {
-                bytes += metadata.blocks() * 512;
-            }
-        }
-    }
-    bytes
 }

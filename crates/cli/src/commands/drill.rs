@@ -1,6 +1,6 @@
 //! `howdah drill`: restores a backup into a PostgreSQL of its own, compares every row, and removes it again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,12 @@ pub(crate) async fn run(
     if let Some(path) = &arguments.report {
         write_page(path, &report)?;
     }
-    Ok(tell(&request.backup, &report, arguments.report, began.elapsed()))
+    Ok(tell(
+        &request.backup,
+        &report,
+        arguments.report.as_deref(),
+        began.elapsed(),
+    ))
 }
 
 /// An assertion of the command line, which is called what it says.
@@ -64,7 +69,7 @@ fn write_page(path: &Path, report: &DrillReport) -> Result<(), Failure> {
     })
 }
 
-fn tell(backup: &StoredBackup, report: &DrillReport, page: Option<PathBuf>, took: Duration) -> Done {
+fn tell(backup: &StoredBackup, report: &DrillReport, page: Option<&Path>, took: Duration) -> Done {
     let proved = report.is_proved();
     let tables = report
         .tables

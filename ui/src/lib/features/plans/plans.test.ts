@@ -153,6 +153,7 @@ describe('the editor', () => {
       destinations: [],
       encryption: { with: 'none' },
       retention: KEEP_EVERYTHING,
+      drill: { when: 'weekly', assertions: [] },
       enabled: true,
     });
   });

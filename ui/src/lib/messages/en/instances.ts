@@ -2,8 +2,6 @@
 import type { Messages } from '../entry';
 
 export const instances = {
-  'nav.instances': 'Local instances',
-
   'instance.lead': '{instances}, {size} on this machine',
   'instance.count': { one: '{n} local instance', other: '{n} local instances' },
   'instance.column_name': 'Name',

@@ -44,7 +44,6 @@ export const restore = {
   'preflight.looking': 'Looking whether it would work',
   'preflight.expected': 'It may take about {duration}.',
 
-  'replaced.title': 'Replaced',
   'replaced.text': '{name} was replaced by a backup. What was there is kept as {kept}.',
   'replaced.until': 'It is dropped',
   'replaced.put_back': 'Put back',
@@ -55,9 +54,6 @@ export const restore = {
   'replaced.drop_title': 'Drop {kept}?',
   'replaced.drop_text': 'What {name} was before it was replaced is gone then, and nothing brings it back.',
   'replaced.is_back': '{name} is what it was. What was restored is kept as {restored}.',
-
-  'outcome.instance': 'Local instance',
-  'outcome.instance_ready': '{name}, PostgreSQL {major}',
 
   'drill.do': 'Drill',
   'drill.hint': 'Restores it in a place of its own, compares every row, and removes that again.',
@@ -107,22 +103,4 @@ export const restore = {
   'drill.step_definitions': 'definitions {duration}',
   'drill.step_check': 'indexes {duration}',
   'drill.step_assertions': 'assertions {duration}',
-
-  'plan.prove': 'Prove it',
-  'plan.prove_never': 'only when I ask',
-  'plan.prove_each_backup': 'each time',
-  'plan.prove_weekly': 'every week',
-  'plan.prove_monthly': 'every month',
-  'plan.says_prove_never': 'Proved when you ask.',
-  'plan.says_prove_each_backup': 'Each one is proved.',
-  'plan.says_prove_weekly': 'Proved every week.',
-  'plan.says_prove_monthly': 'Proved every month.',
-  'plan.prove_sentence': 'Prove it {when}: restored on this machine and compared, row by row.',
-  'plan.prove_asked': 'Prove it {when}.',
-  'plan.assertions': 'What must be true in it',
-  'plan.assertion_name': 'Name',
-  'plan.assertion_sql': 'SQL that is true or false',
-  'plan.assertion_add': 'Add an assertion',
-  'plan.assertion_remove': 'Remove “{name}”',
-  'plan.problem_assertion': 'An assertion has a name and SQL.',
 } as const satisfies Messages;

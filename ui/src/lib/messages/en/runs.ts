@@ -111,6 +111,8 @@ export const runs = {
   'outcome.backup': 'Backup',
   'outcome.backup_words': '{raw} stored as {stored}',
   'outcome.content': 'Holds',
+  'outcome.instance': 'Local instance',
+  'outcome.instance_ready': '{name}, PostgreSQL {major}',
   'outcome.took': 'Took',
   'outcome.attempts': { one: '{n} attempt', other: '{n} attempts' },
   'outcome.got_to': 'Got to',
