@@ -17,7 +17,7 @@ use howdah_testkit::Cluster;
 use serde_json::Value;
 use support::app::binary;
 use support::eventually;
-use support::steps::{howdah, press_in_dialog, told};
+use support::steps::{fill, howdah, press_in_dialog, told};
 use support::webdriver::WebDriver;
 
 /// How long a backup, a drill or a restore may take on a machine that builds something else at the same time.
@@ -80,12 +80,16 @@ impl Desk {
         told(&howdah(&self.data(), &arguments, None).await)
     }
 
-    /// Backs the shop up on its page, and answers the backup's id.
-    async fn back_up(&self) -> String {
-        let database = self.ask(&["status"]).await["databases"][0]["id"]
+    async fn database(&self) -> String {
+        self.ask(&["status"]).await["databases"][0]["id"]
             .as_str()
             .unwrap()
-            .to_owned();
+            .to_owned()
+    }
+
+    /// Backs the shop up on its page, and answers the backup's id.
+    async fn back_up(&self) -> String {
+        let database = self.database().await;
         self.window.go(&format!("/databases/{database}")).await;
         self.window.press_button("Back up now").await;
         eventually("the backup is listed", PATIENCE, || async {
@@ -123,7 +127,7 @@ async fn a_backup_is_proved_by_the_schedule_and_restored_with_one_click() {
 
     window.go(&format!("/backups/{id}")).await;
     window.press_button("Restore…").await;
-    window.see("Code of the backup runs").await;
+    window.see_within("is free on this machine", PATIENCE).await;
     press_in_dialog(window, "Restore 1 table into a new local PostgreSQL 17").await;
     window.see_within("Done", PATIENCE).await;
     window.go("/instances").await;
@@ -154,6 +158,48 @@ async fn a_backup_is_proved_by_the_schedule_and_restored_with_one_click() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a desktop: make test-window"]
+async fn a_database_is_replaced_by_its_backup_and_put_back() {
+    let desk = Desk::with_rows(5000).await;
+    let window = &desk.window;
+    let id = desk.back_up().await;
+    let count = async || {
+        let rows = desk
+            .cluster
+            .rows("shop", "SELECT count(*) FROM orders")
+            .await
+            .unwrap();
+        rows[0][0].clone().unwrap()
+    };
+    // Friday night.
+    desk.cluster
+        .sql("shop", "DELETE FROM orders WHERE id > 3")
+        .await
+        .unwrap();
+    window.go(&format!("/backups/{id}")).await;
+    window.press_button("Restore…").await;
+    window.click("//label[normalize-space()='A server']").await;
+    window
+        .click("//label[normalize-space()='In place of the one that is there']")
+        .await;
+    window.see_within("is replaced.", PATIENCE).await;
+    assert_eq!(count().await, "3");
+    fill(window, "Type shop to confirm", "shop").await;
+    press_in_dialog(window, "Replace shop").await;
+    window.see_within("Done", PATIENCE).await;
+    assert_eq!(count().await, "5000");
+
+    let database = desk.database().await;
+    window.go(&format!("/databases/{database}")).await;
+    window.see("shop was replaced by a backup.").await;
+    window.press_button("Put back").await;
+    press_in_dialog(window, "Put back").await;
+    window.see_within("shop is what it was.", PATIENCE).await;
+    assert_eq!(count().await, "3");
+    desk.window.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make test-window"]
 async fn a_restore_that_is_cancelled_in_the_middle_leaves_nothing() {
     let desk = Desk::with_rows(1_500_000).await;
     let window = &desk.window;
@@ -163,7 +209,7 @@ async fn a_restore_that_is_cancelled_in_the_middle_leaves_nothing() {
         .see_within("Restored and compared, row by row", PATIENCE)
         .await;
     window.press_button("Restore…").await;
-    window.see("Code of the backup runs").await;
+    window.see_within("is free on this machine", PATIENCE).await;
     press_in_dialog(window, "Restore 1 table into a new local PostgreSQL 17").await;
     eventually("rows are being restored", PATIENCE, || async {
         let made = desk.instances().await;
