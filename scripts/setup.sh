@@ -11,7 +11,7 @@ build=(
     zstd                                                 # reads backups without Howdah
 )
 test=(
-    xvfb dbus dbus-x11 openbox tint2 dunst xdotool imagemagick   # a desktop without a screen
+    xvfb dbus dbus-x11 openbox tint2 dunst xdotool xclip imagemagick   # a desktop without a screen
     gnome-keyring libsecret-tools webkit2gtk-driver at-spi2-core
     fonts-inter fonts-dejavu-core                                # letters as on a real desktop
     pgbouncer                                                    # a pooler to back up through

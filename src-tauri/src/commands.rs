@@ -5,6 +5,8 @@ mod backups;
 mod destinations;
 mod drive;
 mod export;
+mod inside;
+mod instances;
 mod keys;
 mod pages;
 mod plans;
@@ -41,6 +43,24 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         export::stored_exports,
         export::read_stored_export,
         export::import_settings,
+        instances::list_instances,
+        instances::start_instance,
+        instances::stop_instance,
+        instances::rename_instance,
+        instances::delete_instance,
+        instances::copy_instance_url,
+        instances::open_instance,
+        instances::restore_backup,
+        instances::preflight,
+        instances::list_replacements,
+        instances::put_back,
+        instances::drop_kept,
+        instances::drill_backup,
+        instances::save_drill_report,
+        inside::rows,
+        inside::row_value,
+        inside::cancel_look,
+        inside::save_table,
         keys::own_key,
         keys::list_keys,
         keys::save_kit,

@@ -3,6 +3,7 @@
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod arguments;
+mod clipboard;
 mod commands;
 mod desk;
 mod events;
@@ -11,6 +12,7 @@ mod logging;
 mod picker;
 mod quit;
 mod shell;
+mod terminal;
 mod tray;
 mod window;
 

@@ -10,7 +10,6 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 use std::time::Duration;
 
 use howdah_postgres::programs::Programs;
@@ -20,6 +19,7 @@ use howdah_testkit::rclone::{PASSWORD, USER};
 use howdah_testkit::sshd::Sshd;
 use serde_json::Value;
 use support::app::binary;
+use support::steps::{choose, dialog_is_gone, fill, howdah, press_in_dialog, told};
 use support::webdriver::WebDriver;
 use support::{eventually, press, type_text};
 
@@ -28,59 +28,6 @@ const KITS: &str = "^Open a kit$";
 
 /// How long a small backup may take on a machine that builds something else at the same time.
 const A_BACKUP: Duration = Duration::from_secs(90);
-
-/// The command line beside the app, on the same data directory and keyring.
-async fn howdah(data: &Path, arguments: &[&str], password: Option<&str>) -> Output {
-    let program = binary().with_file_name("howdah");
-    let mut command = tokio::process::Command::new(program);
-    command.args(arguments).env("HOWDAH_DATA_DIR", data);
-    if let Some(password) = password {
-        command.env("PGPASSWORD", password);
-    }
-    command.output().await.unwrap()
-}
-
-fn told(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!(
-            "{error}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
-}
-
-/// Fills the field with this label.
-async fn fill(window: &WebDriver, label: &str, text: &str) {
-    let field = format!("//label[normalize-space()='{label}']/following::input[1]");
-    window.type_into(&field, text).await;
-}
-
-/// Chooses in the list with this label.
-async fn choose(window: &WebDriver, label: &str, option: &str) {
-    let option = format!(
-        "//label[normalize-space()='{label}']/following::select[1]/option[normalize-space()='{option}']"
-    );
-    window.click(&option).await;
-}
-
-/// Presses a button of the dialog that is open.
-async fn press_in_dialog(window: &WebDriver, label: &str) {
-    let button = format!("//*[@role='dialog' or self::dialog]//button[normalize-space()='{label}']");
-    window.click(&button).await;
-}
-
-/// Waits until the dialog has gone.
-async fn dialog_is_gone(window: &WebDriver) {
-    eventually("the dialog has gone", Duration::from_secs(20), || async {
-        window
-            .look("//*[@role='dialog' or self::dialog[@open]]")
-            .await
-            .is_none()
-            .then_some(())
-    })
-    .await;
-}
 
 /// Adds a bucket as a destination, tried out first.
 async fn add_bucket(window: &WebDriver, moto: &Moto) {

@@ -12,7 +12,7 @@ import OverviewPage from '../src/routes/+page.svelte';
 import Destinations from '../src/routes/destinations/+page.svelte';
 import Runs from '../src/routes/runs/+page.svelte';
 import SettingsPage from '../src/routes/settings/+page.svelte';
-import type { Scenario } from '$lib/ipc/fixture/world';
+import type { Scenario } from '$lib/ipc/fixture/scenarios';
 import { fireEvent } from '@testing-library/svelte';
 import { cleanup, paste, press, screen, settle, show, small } from './frame';
 
@@ -213,7 +213,7 @@ describe('axe finds nothing in what leads elsewhere', () => {
     await press('Export…');
     await press('Save the file');
     expect(await findings(container)).toEqual([]);
-    await press('Leave as it is');
+    await press('Cancel');
     await press('Import…');
     expect(await findings(container)).toEqual([]);
     await press('Choose the file…');

@@ -57,6 +57,24 @@ describe('the page of destinations', () => {
     expect(document.body.innerHTML).not.toContain('s3cret');
   });
 
+  test('sends what opens one kind of place to no other', async () => {
+    const { fixture } = await show(Destinations, {}, { fixture: small('empty') });
+    await fireEvent.click(screen.getAllByRole('button', { name: 'Add a destination' })[0] as HTMLElement);
+    await settle();
+    await choose('Kind', 's3');
+    await type('Access key id', 'AKIA1');
+    await settle();
+    await type('Secret access key', 's3cret');
+    await choose('Kind', 'sftp');
+    await type('Host or alias', 'nas.example.com');
+    await type('Folder there', 'backups');
+    await settle();
+    await press('Save');
+    expect(called(fixture, 'add_destination')).toMatchObject([
+      { input: { place: { kind: 'sftp', path: 'backups' }, secret: null } },
+    ]);
+  });
+
   test('shows at which step a test failed, and forgets that when the place changes', async () => {
     await show(Destinations, {}, { fixture: small('empty') });
     await fireEvent.click(screen.getAllByRole('button', { name: 'Add a destination' })[0] as HTMLElement);

@@ -120,7 +120,7 @@ describe('a destination in Google Drive', () => {
   test('leaves no sign-in behind when its dialog is left', async () => {
     const fixture = await begin();
     await press('Sign in with Google');
-    await press('Leave as it is');
+    await press('Cancel');
     expect(called(fixture, 'cancel_drive_sign_in')).toEqual([{ id: 'sign-in-1' }]);
   });
 

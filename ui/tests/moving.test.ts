@@ -27,11 +27,11 @@ describe('the settings as a file', () => {
     await press('Save the file');
     expect(screen.getByText('Type a passphrase.')).toBeTruthy();
     await type('Passphrase', 'correct horse');
-    await type('The same once more', 'correct hose');
+    await type('Passphrase again', 'correct hose');
     await press('Save the file');
     expect(screen.getByText('The two are not the same.')).toBeTruthy();
     expect(called(fixture, 'export_settings')).toEqual([]);
-    await type('The same once more', 'correct horse');
+    await type('Passphrase again', 'correct horse');
     await press('Save the file');
     expect(called(fixture, 'export_settings')).toEqual([
       {
@@ -50,7 +50,7 @@ describe('the settings as a file', () => {
     const { fixture } = await settings();
     await press('Export…');
     await fireEvent.click(dialog().getByRole('checkbox', { name: /With passwords/ }));
-    await fireEvent.click(dialog().getByRole('radio', { name: 'With this machine’s key' }));
+    await fireEvent.click(dialog().getByRole('radio', { name: 'This machine’s key' }));
     await settle();
     expect(dialog().queryByLabelText('Passphrase')).toBeNull();
     await press('Save the file');
@@ -64,7 +64,7 @@ describe('the settings as a file', () => {
     fixture.overrides.set('export_settings', () => null);
     await press('Export…');
     await type('Passphrase', 'p');
-    await type('The same once more', 'p');
+    await type('Passphrase again', 'p');
     await press('Save the file');
     expect(screen.queryByText(/^Saved as/)).toBeNull();
     expect(dialog().getByLabelText<HTMLInputElement>('Passphrase').value).toBe('p');

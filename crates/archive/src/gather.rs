@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::block::BlockSum;
 use crate::index::SequenceValue;
 use crate::scanner::Sink;
-use crate::text::NameDecoder;
+use crate::text::Charset;
 use crate::toc::{ArchiveHeader, TocEntry};
 use crate::{Entry, Meter, statement};
 
@@ -26,7 +26,7 @@ pub(crate) struct Contents {
 /// The sink that gathers them.
 pub(crate) struct Gatherer {
     meter: Meter,
-    decoder: NameDecoder,
+    decoder: Charset,
     contents: Contents,
     /// Entries whose block has not come yet, but for what only the block tells.
     announced: HashMap<i32, Entry>,
@@ -37,7 +37,7 @@ impl Gatherer {
     pub(crate) fn new(meter: Meter) -> Self {
         Self {
             meter,
-            decoder: NameDecoder::Utf8,
+            decoder: Charset::Utf8,
             contents: Contents::default(),
             announced: HashMap::new(),
             block_at: 0,
@@ -99,7 +99,7 @@ impl Sink for Gatherer {
             b"ENCODING" => {
                 self.set("encoding", "client_encoding", entry);
                 if let Some(encoding) = self.contents.settings.get("encoding") {
-                    self.decoder = NameDecoder::of(encoding);
+                    self.decoder = Charset::of(encoding);
                 }
             }
             b"STDSTRINGS" => self.set(

@@ -2,11 +2,14 @@
 //!
 //! pg_dump's custom-format archive goes in ([`encode::encode`]), a row of independent zstd frames comes out, together
 //! with an [`Index`] of what is where and a fingerprint of every table; where that is wanted, encrypted ([`encryption`]).
-//! [`decode`] and [`entry`] read it back, whole or one table at a time; [`verify`] checks every byte of a backup's folder. Everything here is synchronous and
+//! [`decode`] and [`entry`] read it back, whole or one table at a time, and [`copy_text`] takes its rows apart ([`csv`], [`insert`],
+//! [`search`]); [`verify`] checks every byte of a backup's folder. Everything here is synchronous and
 //! runs on the threads it is called on or on its own short-lived ones.
 
 pub mod block;
 mod compress;
+pub mod copy_text;
+pub mod csv;
 mod cutter;
 pub mod decode;
 pub mod encode;
@@ -17,13 +20,15 @@ pub mod fingerprint;
 mod frames;
 mod gather;
 pub mod index;
+pub mod insert;
 pub mod manifest;
 pub mod meter;
 pub mod scanner;
+pub mod search;
 mod seekable;
 pub mod source;
 mod statement;
-mod text;
+pub mod text;
 pub mod toc;
 pub mod verify;
 mod verify_dump;

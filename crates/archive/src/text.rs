@@ -1,12 +1,14 @@
-//! Names in a dump, which come in the database's own encoding, as texts.
+//! Names and values in a dump, which come in the database's own encoding, as texts.
 //!
 //! Knows PostgreSQL's names of encodings (manual, "Character Set Support") and no table.
 
+use std::fmt::Write as _;
+
 use encoding_rs::Encoding;
 
-/// Decodes names of a dump.
+/// An encoding of a dump.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum NameDecoder {
+pub enum Charset {
     /// Bytes are UTF-8 or, where they are not, taken for LATIN1 one by one: so that different names stay different.
     Utf8,
     /// Each byte is the character of that number.
@@ -15,9 +17,9 @@ pub(crate) enum NameDecoder {
     Table(&'static Encoding),
 }
 
-impl NameDecoder {
+impl Charset {
     /// For a server encoding of PostgreSQL, such as `UTF8`, `WIN1252` or `SQL_ASCII`.
-    pub(crate) fn of(postgres_name: &str) -> Self {
+    pub fn of(postgres_name: &str) -> Self {
         let label = match postgres_name {
             "UTF8" | "SQL_ASCII" => return Self::Utf8,
             "LATIN1" => return Self::Latin1,
@@ -56,7 +58,7 @@ impl NameDecoder {
     }
 
     /// The text of a name.
-    pub(crate) fn decode(self, bytes: &[u8]) -> String {
+    pub fn decode(self, bytes: &[u8]) -> String {
         if bytes.is_ascii() {
             return String::from_utf8_lossy(bytes).into_owned();
         }
@@ -69,6 +71,75 @@ impl NameDecoder {
                 .map_or_else(one_by_one, std::borrow::Cow::into_owned),
         }
     }
+
+    /// A name as it stands in the dump: what [`decode`](Self::decode) was given, as far as the encoding has its characters.
+    pub fn encode(self, name: &str) -> Vec<u8> {
+        let as_it_is = || name.as_bytes().to_vec();
+        match self {
+            Self::Utf8 => as_it_is(),
+            Self::Latin1 => {
+                let bytes: Option<Vec<u8>> = name.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+                bytes.unwrap_or_else(as_it_is)
+            }
+            Self::Table(encoding) => {
+                let (bytes, _, unmappable) = encoding.encode(name);
+                if unmappable {
+                    as_it_is()
+                } else {
+                    bytes.into_owned()
+                }
+            }
+        }
+    }
+
+    /// A value for people, and whether all of it is text in this encoding. Bytes that are none are shown as `\x9f`. Where it is not
+    /// `whole` it was cut off, perhaps inside a character; that is left out then.
+    pub fn show(self, bytes: &[u8], whole: bool) -> (String, bool) {
+        match self {
+            Self::Utf8 => show_utf8(bytes, whole),
+            Self::Latin1 => (bytes.iter().map(|byte| char::from(*byte)).collect(), true),
+            Self::Table(encoding) => {
+                let mut decoder = encoding.new_decoder_without_bom_handling();
+                let longest = decoder.max_utf8_buffer_length_without_replacement(bytes.len());
+                let mut text = String::with_capacity(longest.unwrap_or(bytes.len()));
+                match decoder.decode_to_string_without_replacement(bytes, &mut text, whole) {
+                    (encoding_rs::DecoderResult::InputEmpty, _) => (text, true),
+                    _ => (escaped(bytes), false),
+                }
+            }
+        }
+    }
+}
+
+fn show_utf8(bytes: &[u8], whole: bool) -> (String, bool) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => return (text.to_owned(), true),
+        Err(error) if !whole && error.error_len().is_none() => {
+            let text = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+            return (text.into_owned(), true);
+        }
+        Err(_) => {}
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.push_str(&escaped(chunk.invalid()));
+    }
+    (text, false)
+}
+
+/// ASCII as it is, other bytes by their numbers.
+fn escaped(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        if byte.is_ascii() {
+            text.push(char::from(*byte));
+        } else {
+            // Writing into a text cannot fail.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -87,6 +158,46 @@ mod tests {
         #[case] bytes: &[u8],
         #[case] text: &str,
     ) {
-        assert_eq!(NameDecoder::of(encoding).decode(bytes), text);
+        assert_eq!(Charset::of(encoding).decode(bytes), text);
+    }
+
+    #[rstest::rstest]
+    #[case("UTF8", "Größe")]
+    #[case("LATIN1", "Größe")]
+    #[case("WIN1252", "10 €")]
+    #[case("KOI8R", "таб")]
+    #[case("EUC_JP", "日本")]
+    fn a_name_goes_back_into_the_encoding_it_came_from(#[case] encoding: &str, #[case] text: &str) {
+        let charset = Charset::of(encoding);
+        assert_eq!(charset.decode(&charset.encode(text)), text);
+    }
+
+    #[rstest::rstest]
+    #[case("UTF8", b"10 \xe2\x82\xac", "10 €", true)]
+    #[case("WIN1252", b"10 \x80", "10 €", true)]
+    #[case("SQL_ASCII", b"Gr\xf6\xdfe", "Gr\\xf6\\xdfe", false)]
+    #[case("EUC_TW", b"a\xc4\xe3", "a\\xc4\\xe3", false)]
+    #[case("EUC_JP", b"a\xff", "a\\xff", false)]
+    fn a_value_is_shown_with_what_is_no_text_escaped(
+        #[case] encoding: &str,
+        #[case] bytes: &[u8],
+        #[case] text: &str,
+        #[case] is_text: bool,
+    ) {
+        assert_eq!(
+            Charset::of(encoding).show(bytes, true),
+            (text.to_owned(), is_text)
+        );
+    }
+
+    #[rstest::rstest]
+    #[case("UTF8")]
+    #[case("EUC_JP")]
+    fn a_value_that_was_cut_inside_a_character_ends_before_it(#[case] encoding: &str) {
+        let charset = Charset::of(encoding);
+        let bytes = charset.encode("日本");
+        let cut = &bytes[..bytes.len() - 1];
+        assert_eq!(charset.show(cut, false), ("日".to_owned(), true));
+        assert!(!charset.show(cut, true).1);
     }
 }

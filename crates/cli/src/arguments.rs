@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use howdah_domain::drill::DrillWhen;
 use howdah_domain::{Environment, Schedule, Selection, TableName};
+use howdah_engine::api::RowFormat;
 
 use crate::{schedule, table_name};
 
@@ -33,6 +36,27 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+impl Arguments {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// Where it makes no sense.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::try_parse()?.checked()
+    }
+
+    /// What no single argument can know.
+    fn checked(self) -> Result<Self, clap::Error> {
+        match &self.command {
+            Command::Extract(extract) if self.json && extract.to.is_none() => Err(Self::command().error(
+                ErrorKind::MissingRequiredArgument,
+                "with --json the rows need a file: --to FILE. Standard output has one JSON object and nothing else",
+            )),
+            _ => Ok(self),
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Back up one database
@@ -44,6 +68,11 @@ pub(crate) enum Command {
     },
     /// Restore a backup into a database, and compare each table with what was dumped
     Restore(Restore),
+    /// Prove a backup: restore it into a PostgreSQL of its own, compare every row, remove it again
+    Drill(Drill),
+    /// The PostgreSQLs on this machine that backups were restored into
+    #[command(subcommand)]
+    Instance(Instance),
     /// List the backups in a folder or at a destination's URL
     List {
         /// A folder or a destination's URL; without it, the backups that the data directory knows
@@ -55,6 +84,8 @@ pub(crate) enum Command {
         /// The backup's folder or URL, or its id
         backup: String,
     },
+    /// Write one table's rows to standard output or into a file, reading only its part of a backup
+    Extract(Extract),
     /// List the bundled PostgreSQL programs
     Programs,
     /// Start a sample server, back it up, restore it, compare; leaves nothing behind
@@ -185,11 +216,61 @@ impl What {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Drill {
+    /// The backup's folder or URL, or its id
+    pub(crate) backup: String,
+    /// Something that must be true in the restored database: an expression, or a query that answers one boolean; repeatable
+    #[arg(long, value_name = "SQL")]
+    pub(crate) assert: Vec<String>,
+    /// Seconds that one assertion may take
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) assert_timeout: Option<u64>,
+    /// Write the report as a page that stands on its own
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Connections that load and compare at once; without it, as many as there are processors, up to four
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Instance {
+    /// List them
+    List,
+    /// Start one; prints its URL. It goes on when this command has ended
+    Start {
+        /// Its name or id
+        instance: String,
+    },
+    /// Stop one; what is in it stays
+    Stop {
+        /// Its name or id
+        instance: String,
+    },
+    /// Delete one with everything in it
+    Delete {
+        /// Its name or id
+        instance: String,
+    },
+    /// Print how a running one is reached, with its password
+    Url {
+        /// Its name or id
+        instance: String,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Restore {
-    /// The backup's folder, or its id
+    /// The backup's folder or URL, or its id
     pub(crate) backup: String,
     #[command(flatten)]
     pub(crate) target: Target,
+    /// Into a new PostgreSQL on this machine, which goes on running; prints its URL
+    #[arg(long, conflicts_with_all = ["url", "create", "clean", "no_compare"])]
+    pub(crate) local: bool,
+    /// With --local: what to call it; without it, after the backup
+    #[arg(long, value_name = "NAME", requires = "local")]
+    pub(crate) name: Option<String>,
     /// Create the database that the URL names
     #[arg(long)]
     pub(crate) create: bool,
@@ -205,6 +286,46 @@ pub(crate) struct Restore {
     /// Connections that load at once; without it, as many as there are processors, up to four
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Rows are in the database's own encoding, byte for byte as they were dumped. At the end they are compared with the \
+    backup's index: rows on standard output are whole when the exit code is 0, and a file is there only when it is whole. \
+    Generated columns are not in a dump."
+)]
+pub(crate) struct Extract {
+    /// The backup's folder or URL, or its id
+    pub(crate) backup: String,
+    /// The table, as SQL writes it: shop.orders, "My schema"."My table"
+    #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
+    pub(crate) table: TableName,
+    /// What the rows are written as
+    #[arg(long, value_enum, default_value_t = ExtractFormat::Copy)]
+    pub(crate) format: ExtractFormat,
+    /// Write into this file, which is replaced as a whole or not at all; without it, to standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExtractFormat {
+    /// Exactly what pg_dump stored: the lines of COPY's text format, for `COPY … FROM STDIN`
+    Copy,
+    /// Comma-separated values with the columns' names first, as `COPY … WITH (FORMAT csv, HEADER)` writes them
+    Csv,
+    /// INSERT statements in one transaction
+    Sql,
+}
+
+impl From<ExtractFormat> for RowFormat {
+    fn from(format: ExtractFormat) -> Self {
+        match format {
+            ExtractFormat::Copy => Self::Copy,
+            ExtractFormat::Csv => Self::Csv,
+            ExtractFormat::Sql => Self::Sql,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -340,6 +461,29 @@ impl From<EnvironmentName> for Environment {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Prove {
+    /// Only when somebody asks
+    Never,
+    /// Each one, when it is made
+    Each,
+    /// The newest, once a week
+    Weekly,
+    /// The newest, once a month
+    Monthly,
+}
+
+impl From<Prove> for DrillWhen {
+    fn from(prove: Prove) -> Self {
+        match prove {
+            Prove::Never => Self::Never,
+            Prove::Each => Self::EachBackup,
+            Prove::Weekly => Self::Weekly,
+            Prove::Monthly => Self::Monthly,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Plan {
     /// Add a plan for one database of a server, or for all of them
@@ -397,6 +541,12 @@ pub(crate) struct PlanAdd {
     /// Keep one backup per year for so many years
     #[arg(long, value_name = "N")]
     pub(crate) keep_yearly: Option<u32>,
+    /// When backups are proved by a drill on this machine
+    #[arg(long, value_enum, default_value_t = Prove::Weekly)]
+    pub(crate) prove: Prove,
+    /// Something that must be true in each backup that is proved: an expression, or a query that answers one boolean; repeatable
+    #[arg(long, value_name = "SQL")]
+    pub(crate) assert: Vec<String>,
     /// Where backups go: a destination's name, a folder or a URL; repeatable, all are written in one pass; without it, the folder
     /// in the settings
     #[arg(long, value_name = "NAME|DIR|URL")]
@@ -410,13 +560,23 @@ pub(crate) struct PlanAdd {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_grammar_has_no_contradictions() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn rows_and_a_json_object_do_not_share_standard_output() {
+        let read = |more: &[&str]| {
+            let all = ["howdah", "extract", "/backup", "--table", "public.t"];
+            Arguments::try_parse_from(all.iter().chain(more)).and_then(Arguments::checked)
+        };
+        assert!(read(&[]).is_ok());
+        assert!(read(&["--json", "--to", "rows.copy"]).is_ok());
+        let refused = read(&["--json"]).unwrap_err();
+        assert!(refused.to_string().contains("--to FILE"), "{refused}");
     }
 
     #[test]

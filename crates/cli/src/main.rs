@@ -16,7 +16,6 @@ mod target;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
 use howdah_domain::{Failure, FailureCode};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +28,7 @@ use crate::output::{Output, USAGE};
 const LOG_VARIABLE: &str = "HOWDAH_LOG";
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return refuse(&error),
     };
@@ -124,4 +123,9 @@ fn cancel_on_signals(cancel: &CancellationToken) {
             }
         });
     }
+}
+
+/// Connections or threads that are used where nobody said how many.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, |number| number.get().min(4))
 }

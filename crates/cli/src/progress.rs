@@ -106,6 +106,8 @@ fn name(phase: Phase) -> &'static str {
         Phase::Copying => "Copying",
         Phase::Deleting => "Deleting",
         Phase::Comparing => "Comparing",
+        Phase::Starting => "Starting PostgreSQL",
+        Phase::Asserting => "Checking",
     }
 }
 

@@ -74,6 +74,8 @@ id!(PlanId, "a plan");
 id!(RunId, "a run");
 id!(DestinationId, "a destination");
 id!(OccurrenceId, "one due time of one plan");
+id!(ReplacementId, "a database that a backup took the place of");
+id!(InstanceId, "a PostgreSQL that Howdah runs on this machine");
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@
 pub mod backup;
 pub mod clock;
 pub mod destination;
+pub mod drill;
 pub mod failure;
 pub mod id;
 pub mod plan;
@@ -22,8 +23,9 @@ pub mod units;
 pub use backup::BackupId;
 pub use clock::{Clock, SystemClock};
 pub use destination::{Place, PlaceKind};
+pub use drill::{Assertion, DrillReport, DrillRule};
 pub use failure::{Failure, FailureCode};
-pub use id::{DatabaseId, DestinationId, OccurrenceId, PlanId, RunId, ServerId};
+pub use id::{DatabaseId, DestinationId, InstanceId, OccurrenceId, PlanId, ReplacementId, RunId, ServerId};
 pub use plan::{Encryption, Plan, Scope, Selection, TableName};
 pub use retention::RetentionRule;
 pub use run::{Phase, Progress, RunKind, RunState, SkipReason, Trigger, WaitReason};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{DestinationId, PlanId, RetentionRule, Schedule, ServerId};
+use crate::{DestinationId, DrillRule, PlanId, RetentionRule, Schedule, ServerId};
 
 /// A schema-qualified table name, unquoted: exactly as in `pg_class.relname` and `pg_namespace.nspname`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -103,6 +103,9 @@ pub struct Plan {
     pub encryption: Encryption,
     /// For how long backups are kept.
     pub retention: RetentionRule,
+    /// When its backups are proved by a drill, and what must be true in them.
+    #[serde(default)]
+    pub drill: DrillRule,
     /// zstd's compression level.
     pub level: i32,
     /// Whether the schedule starts it.

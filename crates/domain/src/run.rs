@@ -14,6 +14,8 @@ pub enum RunKind {
     Restore,
     /// Read a backup again and check every byte.
     Verify,
+    /// Restore a backup into a throw-away PostgreSQL and compare it, row for row, with what was dumped.
+    Drill,
     /// Make a missing copy of a backup from another one.
     Copy,
     /// Delete copies: those that a rule drops, and those that somebody wants gone.
@@ -80,6 +82,10 @@ pub enum Phase {
     Restoring,
     /// Fingerprints are recomputed on a server.
     Comparing,
+    /// A PostgreSQL is set up and started on this machine.
+    Starting,
+    /// Assertions, statistics and indexes are checked in a restored database.
+    Asserting,
     /// A backup's files go from one destination to another.
     Copying,
     /// Copies are deleted.

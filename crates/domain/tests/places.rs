@@ -128,3 +128,17 @@ fn one_storage_is_one_by_whatever_key_it_is_entered() {
     assert!(!machine.same_storage(&place("/backups")));
     assert!(place("/backups").same_storage(&place("file:///backups")));
 }
+
+#[test]
+fn what_people_know_a_place_by_says_where_and_not_how_to_get_in() {
+    for (text, shown) in [
+        (
+            "sftp://ada@nas/~/backups?key=%2Fhome%2Fada%2F.ssh%2Fid",
+            "sftp://ada@nas/~/backups",
+        ),
+        ("sftp://nas/what%3F", "sftp://nas/what%3F"),
+        ("/srv/what?", "/srv/what?"),
+    ] {
+        assert_eq!(read(text).shown(), shown);
+    }
+}

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
+mod chance;
+
+use chance::Chance;
 use howdah_domain::{
     FailureCode, Schedule,
     schedule::{TimeOfDay, Weekday},
@@ -266,43 +269,6 @@ fn a_manual_schedule_is_valid_and_never_due() {
 #[case::leap_day(cron("0 0 29 2 *"), (3 * 365 + 366) * 24 * 60)]
 fn the_period_is_the_longest_ordinary_gap(#[case] schedule: Schedule, #[case] minutes: i64) {
     assert_eq!(schedule.period(), Some(SignedDuration::from_mins(minutes)));
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough chance for a test, the same for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    /// From HOWDAH_TEST_SEED where that is set, from the clock otherwise; printed, so that a failure can be repeated.
-    fn new() -> Self {
-        let seed = std::env::var("HOWDAH_TEST_SEED")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| {
-                u64::try_from(Timestamp::now().as_nanosecond() & i128::from(u64::MAX)).unwrap()
-            });
-        println!("HOWDAH_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
-    }
-
-    fn small(&mut self, limit: u8) -> u8 {
-        u8::try_from(self.below(u64::from(limit))).unwrap()
-    }
 }
 
 /// A random field of a cron expression, and the values it means.

@@ -21,6 +21,8 @@ use crate::api::Event;
 use crate::drive::SignIns;
 use crate::events::Events;
 use crate::export::ReadExports;
+use crate::inside::Looks;
+use crate::instances::Started;
 use crate::recovery;
 
 /// The file in the data directory that holds the keys of SSH servers that the user has accepted.
@@ -80,6 +82,10 @@ pub(crate) struct Shared {
     pub(crate) learning: Mutex<HashSet<(DestinationId, DatabaseId)>>,
     /// Exports of settings that were read.
     pub(crate) read_exports: Mutex<ReadExports>,
+    /// Local instances that this process started.
+    pub(crate) instances: Started,
+    /// Backups that the window looks into.
+    pub(crate) looks: Looks,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
     schedule: Mutex<Option<ScheduleGuard>>,
@@ -123,6 +129,8 @@ impl Engine {
             sign_ins: Mutex::default(),
             learning: Mutex::default(),
             read_exports: Mutex::default(),
+            instances: Started::default(),
+            looks: Looks::default(),
             active: Mutex::default(),
             tests: Mutex::default(),
             schedule: Mutex::new(schedule),
@@ -140,14 +148,15 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Ends everything: no new work, what is at work is cancelled as *interrupted*, children are gone. Waits at most
-    /// `deadline`; what has not ended by then ends with the process, and the next start sets it right.
+    /// Ends everything: no new work, what is at work is cancelled as *interrupted*, children are gone, local instances that this
+    /// process started close themselves. Waits at most `deadline` for the work; what has not ended by then ends with the process, and the next start sets it right.
     pub async fn shutdown(&self, deadline: Duration) {
         self.0.ending.cancel();
         self.0.tasks.close();
         if tokio::time::timeout(deadline, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("some work did not end in time; the next start sets it right");
         }
+        self.farewell_to_instances().await;
         lock(&self.0.schedule).take();
     }
 

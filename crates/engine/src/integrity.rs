@@ -411,6 +411,7 @@ mod tests {
             client_version: "18".to_owned(),
             pinned: false,
             encryption: None,
+            proof: None,
             copies: copies
                 .iter()
                 .map(|(place, checked)| BackupCopy {

@@ -7,6 +7,8 @@ use howdah_domain::Secret;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::html::escaped;
+
 /// The page's beginning: large letters for what has to be typed, and black on white whatever the screen has.
 const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Howdah recovery kit</title>\n\
     <style>body{max-width:44em;margin:2em auto;font:12pt/1.45 sans-serif;color:#000;background:#fff}\
@@ -53,20 +55,6 @@ pub(crate) fn page(recipient: &str, secret: &Secret, places: &[String], made: Ti
 pub fn page_beside(kit: &Path) -> PathBuf {
     let is_page = kit.extension().is_some_and(|extension| extension == "html");
     kit.with_extension(if is_page { "print.html" } else { "html" })
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What needs somebody, on the first page: databases, the keyring, destinations, copies, the recovery kit.
 
+use howdah_domain::drill::REMIND_AFTER_DAYS;
 use howdah_domain::{Encryption, Failure, Plan, RunState, WaitReason};
 use howdah_store::tables::backups::CopyState;
 use howdah_store::tables::destinations::Destination;
@@ -85,6 +86,33 @@ pub(crate) fn of_database(database: &DatabaseSummary, now: Timestamp) -> Option<
     })
 }
 
+/// What a database's proofs need from somebody: a drill that found something, or none that passed for 90 days.
+pub(crate) fn of_proofs(database: &DatabaseSummary, now: Timestamp) -> Option<Need> {
+    let backup = database.last_backup.as_ref()?;
+    let need = Need {
+        database_id: Some(database.id.clone()),
+        database_name: Some(database.name.clone()),
+        backup_id: Some(backup.id.clone()),
+        ..NOTHING
+    };
+    if let Some(proof) = database.proof.as_ref().filter(|proof| !proof.proved) {
+        return Some(Need {
+            kind: NeedKind::NotProved,
+            run_id: proof.run_id.clone(),
+            since: Some(proof.at),
+            ..need
+        });
+    }
+    let plan = database.plan.as_ref()?;
+    let since = database.proved_at.unwrap_or(plan.created_at);
+    let days = now.duration_since(since).as_hours() / 24;
+    (days >= REMIND_AFTER_DAYS).then_some(Need {
+        kind: NeedKind::Unproved,
+        since: database.proved_at,
+        ..need
+    })
+}
+
 /// What a destination needs: its last look found something.
 pub(crate) fn of_destination(row: &Destination) -> Option<Need> {
     let failure: Failure = row.failure.clone()?;
@@ -147,6 +175,7 @@ mod tests {
             destinations: Vec::new(),
             encryption,
             retention: RetentionRule::default(),
+            drill: howdah_domain::DrillRule::default(),
             level: 3,
             enabled: true,
             created_at: Timestamp::UNIX_EPOCH,

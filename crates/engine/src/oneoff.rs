@@ -7,18 +7,24 @@ use std::time::Duration;
 use howdah_archive::encryption::Recipients;
 use howdah_archive::{EncodeOptions, Index, Manifest, Report};
 use howdah_domain::{
-    Connection, Failure, FailureCode, Phase, Place, RunKind, RunState, Secret, Selection, Trigger,
+    Connection, DrillReport, Failure, FailureCode, InstanceId, Phase, Place, RunKind, RunState, Secret,
+    Selection, Trigger,
 };
+use howdah_postgres::children::Parting;
 use howdah_postgres::restore::Restored;
 use howdah_store::tables::ledger;
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::LogLevel;
+use crate::api::{InstanceView, LogLevel, RestoreOptions};
 use crate::backup::{BackupRequest, Target, back_up};
+use crate::drill::DrillRequest;
 use crate::engine::{Active, Engine, OrFailure};
+use crate::instances::checked_name;
+use crate::random;
 use crate::restore::{RestoreRequest, restore};
 use crate::runs::backup::StoreLedger;
+use crate::runs::restore::IntoInstance;
 use crate::runs::{Recording, Subject};
 use crate::stored::StoredBackup;
 use crate::work::Reporter;
@@ -223,6 +229,65 @@ impl Engine {
             (None, Ok(())) => Err(Failure::new(
                 FailureCode::Internal,
                 "The verification ended without a report.",
+            )),
+        }
+    }
+
+    /// Restores a backup into a new PostgreSQL on this machine that goes on when this process has ended.
+    ///
+    /// # Errors
+    /// As [`restore`]; what could be restored is kept where only some things could not be.
+    pub async fn restore_here_once(
+        &self,
+        backup: &StoredBackup,
+        name: Option<String>,
+        options: RestoreOptions,
+        reporter: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<InstanceView, Failure> {
+        let name = name.as_deref().map(checked_name).transpose()?;
+        let subject = one_off(RunKind::Restore, backup.folder().name(), "");
+        let id = self
+            .as_run(subject, reporter, cancel, async |_, reporter, cancel| {
+                let into = IntoInstance {
+                    id: InstanceId::from_random(random::bytes()),
+                    name,
+                    options,
+                    parting: Parting::Stay,
+                };
+                Box::pin(self.restore_into_instance(backup, into, &reporter, &cancel)).await
+            })
+            .await?;
+        self.instance_view(&id).await
+    }
+
+    /// Proves a backup, or finds what differs, which makes the run a failed one. Where the data directory knows the backup, what was
+    /// found is kept with it.
+    ///
+    /// # Errors
+    /// What kept the drill from finding anything.
+    pub async fn drill_once(
+        &self,
+        request: &DrillRequest,
+        reporter: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<DrillReport, Failure> {
+        let subject = one_off(RunKind::Drill, request.backup.folder().name(), "");
+        let mut found = None;
+        let proved = self
+            .as_run(subject, reporter, cancel, async |run, reporter, cancel| {
+                let report = Box::pin(self.drill(request, &reporter, &cancel)).await?;
+                let verdict = self.keep_report(&run.id, &report).await?;
+                found = Some(report);
+                verdict.map_or(Ok(()), Err)
+            })
+            .await;
+        match (found, proved) {
+            (Some(report), _) => Ok(report),
+            (None, Err(failure)) => Err(failure),
+            (None, Ok(())) => Err(Failure::new(
+                FailureCode::Internal,
+                "The drill ended without a report.",
             )),
         }
     }

@@ -1,19 +1,22 @@
 //! Answers for the pages of the window, each from one moment of the store.
 
-use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, RunState};
+use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, RunId, RunKind, RunState};
 use howdah_store::tables::backups::CopyState;
 use howdah_store::tables::overview::{self, Standing};
-use howdah_store::tables::{backups, destinations, identities, plans, run_logs, runs, servers, troubles};
+use howdah_store::tables::{
+    backups, destinations, drills, identities, plans, run_logs, runs, servers, troubles,
+};
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{
-    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, Need, Overview,
-    ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
+    BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, DrillView, Need,
+    Overview, ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
 };
 use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
-use crate::plans::{PREVIEW, covers, system_zone};
+use crate::plans::{PREVIEW, plan_of, system_zone};
+use crate::runs::restore::Asked;
 use crate::settings::with_tilde;
 use crate::stored::StoredBackup;
 use crate::{catalog, needs, scheduler, views};
@@ -56,6 +59,11 @@ impl Engine {
             .iter()
             .filter_map(|database| needs::of_database(database, now))
             .collect();
+        all.extend(
+            databases
+                .iter()
+                .filter_map(|database| needs::of_proofs(database, now)),
+        );
         all.extend(self.keyring_need(&active_runs).await);
         all.extend(destinations.iter().filter_map(needs::of_destination));
         all.extend(troubled.into_iter().map(needs::of_copies));
@@ -157,12 +165,13 @@ impl Engine {
     /// A run's own page.
     pub async fn run_page(&self, id: &RunId) -> Result<RunPage, Failure> {
         let wanted = id.clone();
-        let (run, log, backup, earlier) = self
+        let (run, log, backup, earlier, (drill, asked)) = self
             .0
             .store
             .read(move |c| {
                 let Some(run) = runs::get(c, &wanted)? else {
-                    return Ok((None, run_logs::LogTail::default(), None, Vec::new()));
+                    let nothing = (None, None);
+                    return Ok((None, run_logs::LogTail::default(), None, Vec::new(), nothing));
                 };
                 let log = run_logs::last(c, &wanted, LOG_LINES)?;
                 let backup = match &run.backup_id {
@@ -174,13 +183,31 @@ impl Engine {
                     Some(id) => backups::good_before(c, id, before, 5)?,
                     None => Vec::new(),
                 };
-                Ok((Some(run), log, backup, earlier))
+                let drill = match run.kind {
+                    RunKind::Drill => drills::of_run(c, &run.id)?,
+                    _ => None,
+                };
+                let asked: Option<Asked> = match run.kind {
+                    RunKind::Restore => runs::request(c, &run.id)?,
+                    _ => None,
+                };
+                Ok((Some(run), log, backup, earlier, (drill, asked)))
             })
             .await
             .or_failure()?;
         let run = run.ok_or_else(|| Failure::new(FailureCode::NotFound, "There is no such run."))?;
+        let instance = match asked.and_then(|asked| asked.instance_id) {
+            Some(id) => self.instance_view(&id).await.ok(),
+            None => None,
+        };
         Ok(RunPage {
             run: views::run(&run),
+            drill: drill.map(|report| DrillView {
+                proved: report.is_proved(),
+                verdict: report.verdict(),
+                report,
+            }),
+            instance,
             log: log.lines.into_iter().map(views::log_line).collect(),
             log_shortened: log.shortened,
             backup: backup.as_ref().map(views::backup),
@@ -305,11 +332,7 @@ async fn free_bytes(place: &Place) -> Option<u64> {
 
 /// A database as lists show it.
 fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSummary {
-    // A plan of its own goes before one that covers the whole server.
-    let plan = plans
-        .iter()
-        .filter(|plan| covers(plan, &standing.database))
-        .min_by_key(|plan| matches!(plan.scope, howdah_domain::Scope::AllDatabases { .. }));
+    let plan = plan_of(plans, &standing.database);
     let next_run = plan
         .filter(|plan| plan.enabled && standing.database.vanished_at.is_none())
         .and_then(|plan| {
@@ -327,6 +350,11 @@ fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSumma
             .unwrap_or(standing.server.environment),
         status: status(standing, plan, now),
         last_backup: standing.last_backup.as_ref().map(views::backup),
+        proof: standing
+            .drills
+            .as_ref()
+            .map(|drills| views::proof(&drills.newest)),
+        proved_at: standing.drills.as_ref().and_then(|drills| drills.proved_at),
         last_run: standing.last_run.as_ref().map(views::run),
         active_run: standing.active_runs.first().map(views::run),
         next_run,

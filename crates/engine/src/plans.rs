@@ -69,6 +69,10 @@ impl Engine {
             .encryption
             .or_else(|| before.as_ref().map(|plan| plan.encryption.clone()))
             .unwrap_or_default();
+        let drill = draft
+            .drill
+            .or_else(|| before.as_ref().map(|plan| plan.drill.clone()))
+            .unwrap_or_default();
         let retention = draft
             .retention
             .or_else(|| before.as_ref().map(|plan| plan.retention))
@@ -91,6 +95,7 @@ impl Engine {
             destinations,
             encryption,
             retention,
+            drill,
             level: before
                 .as_ref()
                 .map_or(howdah_archive::DEFAULT_LEVEL, |plan| plan.level),
@@ -249,6 +254,14 @@ impl Engine {
             .or_failure()?;
         Ok(destination)
     }
+}
+
+/// The plan that covers a database: one of its own goes before one for the whole server.
+pub(crate) fn plan_of<'a>(plans: &'a [Plan], database: &Database) -> Option<&'a Plan> {
+    plans
+        .iter()
+        .filter(|plan| covers(plan, database))
+        .min_by_key(|plan| matches!(plan.scope, Scope::AllDatabases { .. }))
 }
 
 /// Whether a plan covers a database.

@@ -29,6 +29,7 @@ pub(crate) async fn set_right(engine: &Engine) -> Result<(), Failure> {
     for entry in repair.leavings {
         engine.clear_leaving(entry).await;
     }
+    engine.clear_instances(repair.instances).await;
     if engine.owns_schedule() {
         engine.make_up_for(repair.interrupted).await?;
     }

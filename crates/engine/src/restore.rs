@@ -5,19 +5,22 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use howdah_archive::Manifest;
 use howdah_archive::decode::Decoder;
+use howdah_archive::entry::RawRange;
+use howdah_archive::{Index, Manifest};
 use howdah_domain::{Connection, Failure, FailureCode, Phase, Progress, Secret};
 use howdah_postgres::choice::Part;
 use howdah_postgres::compare::{Comparison, compare};
 use howdah_postgres::connect::{APPLICATION_NAME, Session, connect};
+use howdah_postgres::contents::Contents;
+use howdah_postgres::definitions::Definitions;
 use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::restore::{OnProgress, Options, Restore, Restored};
 use howdah_postgres::tls::refused_by_client;
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{CONNECT_TIMEOUT, log_lines};
-use crate::engine::{OrFailure, lock};
+use crate::engine::{OrFailure, internal, lock};
 use crate::stored::{Sequential, StoredBackup};
 use crate::work::{Rate, Reporter, TICK};
 
@@ -78,6 +81,9 @@ pub async fn restore(
     .or_failure()?;
     for warning in &restored.warnings {
         reporter.warn(warning);
+    }
+    for left in &restored.left_out {
+        reporter.warn(left.sentence());
     }
     Ok(restored)
 }
@@ -162,18 +168,49 @@ async fn client_for(
 /// A session on the target, whether its database is there already or not.
 async fn any_session(request: &RestoreRequest, cancel: &CancellationToken) -> Result<Session, Failure> {
     let secret = request.secret.as_ref();
-    if !request.options.create {
-        return session(&request.target, secret, cancel).await;
+    if request.options.create {
+        maintenance_session(&request.target, secret, cancel).await
+    } else {
+        session(&request.target, secret, cancel).await
     }
-    match session(&request.target.with_database("postgres"), secret, cancel).await {
+}
+
+/// A session on a database that every server has.
+pub(crate) async fn maintenance_session(
+    server: &Connection,
+    secret: Option<&Secret>,
+    cancel: &CancellationToken,
+) -> Result<Session, Failure> {
+    match session(&server.with_database("postgres"), secret, cancel).await {
         Err(failure) if failure.code == FailureCode::DatabaseNotFound => {
-            session(&request.target.with_database("template1"), secret, cancel).await
+            session(&server.with_database("template1"), secret, cancel).await
         }
         answer => answer,
     }
 }
 
-async fn session(
+/// The archive's table of contents: what a restore needs of it, and its definitions.
+///
+/// # Errors
+/// The backup cannot be read.
+pub(crate) async fn front(
+    backup: &StoredBackup,
+    manifest: &Manifest,
+    index: &Index,
+    cancel: &CancellationToken,
+) -> Result<(Contents, Definitions), Failure> {
+    let dump = backup.dump(manifest, cancel).await?;
+    let index = index.clone();
+    tokio::task::spawn_blocking(move || {
+        let front = || RawRange::header_and_toc(dump.clone(), &index);
+        Ok((Contents::open(front())?.contents, Definitions::read(front())?))
+    })
+    .await
+    .map_err(|error| internal("Reading the table of contents died.", &error))?
+    .map_err(|error: howdah_postgres::Error| error.to_failure())
+}
+
+pub(crate) async fn session(
     target: &Connection,
     secret: Option<&Secret>,
     cancel: &CancellationToken,

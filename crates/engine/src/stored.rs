@@ -24,6 +24,9 @@ use crate::engine::{OrFailure, internal};
 /// No index is longer than this.
 const MAX_INDEX: u64 = 1 << 30;
 
+/// No globals are longer than this, packed or not.
+const MAX_GLOBALS: u64 = 256 << 20;
+
 /// A backup at a destination.
 #[derive(Debug, Clone)]
 pub struct StoredBackup {
@@ -175,6 +178,44 @@ impl StoredBackup {
             .map_err(|error| internal("Opening the dump died.", &error))?
             .or_failure()?;
         Ok(StoredFile(Arc::new(opened)))
+    }
+
+    /// Its globals, as SQL; none where they were not saved.
+    ///
+    /// # Errors
+    /// As [`StoredBackup::index`].
+    pub async fn globals(
+        &self,
+        manifest: &Manifest,
+        cancel: &CancellationToken,
+    ) -> Result<Option<String>, Failure> {
+        let Some(file) = manifest.globals_file() else {
+            return Ok(None);
+        };
+        let name = file.name.clone();
+        let bytes = self
+            .small(&name, MAX_GLOBALS, cancel)
+            .await
+            .map_err(|error| self.unreadable(&name, &error))?;
+        let (keys, place) = (Arc::clone(&self.keys), self.name());
+        let sql = tokio::task::spawn_blocking(move || {
+            let plain = keys.decrypt(&name, &bytes).or_failure()?;
+            let mut sql = Vec::new();
+            zstd::Decoder::new(plain.as_slice())
+                .and_then(|unpacked| unpacked.take(MAX_GLOBALS).read_to_end(&mut sql))
+                .map_err(|error| {
+                    Failure::new(
+                        FailureCode::BackupDamaged,
+                        format!("{name} in {place} cannot be unpacked."),
+                    )
+                    .hint("Use another copy of this backup, or an older backup.")
+                    .details(error.to_string())
+                })?;
+            Ok::<_, Failure>(String::from_utf8_lossy(&sql).into_owned())
+        })
+        .await
+        .map_err(|error| internal("Reading the globals died.", &error))??;
+        Ok(Some(sql))
     }
 
     /// Its files, for the archive's blocking readers. To be used on threads that may block, not on the runtime's own.

@@ -73,6 +73,8 @@ pub(crate) async fn run(engine: Engine) {
                 "the copies to check",
                 in_time(engine.check_what_is_due()).await.map(drop),
             ),
+            ("what was replaced", in_time(engine.look_at_replacements()).await),
+            ("the drills", in_time(engine.drill_what_is_due()).await.map(drop)),
             (
                 "the copy of the settings",
                 in_time(engine.copy_settings_out()).await,

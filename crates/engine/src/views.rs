@@ -2,10 +2,11 @@
 
 use howdah_domain::Encryption;
 use howdah_store::tables::backups::{self, Backup, BackupCopy};
+use howdah_store::tables::drills::Proof;
 use howdah_store::tables::run_logs;
 use howdah_store::tables::runs::Run;
 
-use crate::api::{BackupView, CopyState, CopyView, LogLevel, LogLine, RunView};
+use crate::api::{BackupView, CopyState, CopyView, LogLevel, LogLine, ProofView, RunView};
 
 /// A run.
 pub(crate) fn run(run: &Run) -> RunView {
@@ -48,6 +49,7 @@ pub(crate) fn backup(backup: &Backup) -> BackupView {
         client_version: backup.client_version.clone(),
         copies: backup.copies.iter().map(copy).collect(),
         verified_at: backup.verified_at(),
+        proof: backup.proof.as_ref().map(proof),
         pinned: backup.pinned,
         encryption: match &backup.encryption {
             None => Encryption::None,
@@ -56,6 +58,15 @@ pub(crate) fn backup(backup: &Backup) -> BackupView {
                 recipients: encryption.age_recipients.clone(),
             },
         },
+    }
+}
+
+/// What a drill found.
+pub(crate) fn proof(proof: &Proof) -> ProofView {
+    ProofView {
+        proved: proof.proved,
+        at: proof.finished_at,
+        run_id: proof.run_id.clone(),
     }
 }
 

@@ -9,18 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_domain::retention::RetentionRule;
-use howdah_domain::{
-    BackupId, Connection, DestinationId, Environment, Failure, FailureCode, Place, RunState, Schedule, Scope,
-    Secret, Trigger,
-};
-use howdah_engine::api::{BackupView, ConnectionInput, DestinationInput, PlanDraft};
-use howdah_engine::backup::{BackupRequest, Finished, Ledger, Target};
+use howdah_domain::{BackupId, DestinationId, FailureCode, RunState, Trigger};
+use howdah_engine::api::{BackupView, PlanDraft};
+use howdah_engine::backup::Finished;
 use howdah_engine::stored::StoredBackup;
 use howdah_engine::work::Reporter;
-use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
+use howdah_storage::{Destination as _, Fault, Faulty, Folder};
 use howdah_testkit::Cluster;
 use jiff::SignedDuration;
 use rstest::rstest;
+use support::by_hand::{by_hand, folder_at, saved, server};
+use support::unrecorded::Unrecorded;
 use support::{Heard, TestEngine, files_below};
 use tokio_util::sync::CancellationToken;
 
@@ -44,67 +43,18 @@ impl Two {
         let folders = [test.dir.path().join("first"), test.dir.path().join("second")];
         let mut destinations = Vec::new();
         for folder in &folders {
-            let input = DestinationInput {
-                id: None,
-                name: None,
-                place: Place::folder(folder),
-                secret: None,
-                sign_in: None,
-            };
-            destinations.push(test.engine.add_destination(input).await.unwrap().id);
+            let added = test.engine.add_destination(folder_at(folder)).await;
+            destinations.push(added.unwrap().id);
         }
-        let input = ConnectionInput::Form {
-            connection: cluster.connection("postgres"),
-            password: Some(cluster.password()),
-            ssh_secret: None,
-        };
-        let server = test
-            .engine
-            .add_server(input, "shop", Environment::None)
-            .await
-            .unwrap();
-        let plan = PlanDraft {
-            id: None,
-            server_id: server.id,
-            scope: Scope::Database {
-                name: "postgres".to_owned(),
-            },
-            selection: Default::default(),
-            globals: true,
-            schedule: Schedule::Manual,
-            time_zone: "UTC".to_owned(),
-            folder: None,
-            destinations: destinations.clone(),
-            encryption: None,
-            passphrase: None,
-            retention: None,
-            enabled: true,
-        };
-        let saved = test.engine.save_plan(plan.clone()).await.unwrap();
+        let server = server(&test, &cluster, "shop").await;
+        let plan = saved(&test, by_hand(server, destinations.clone())).await;
         Self {
             cluster,
             test,
             folders,
             destinations: destinations.try_into().unwrap(),
-            plan: PlanDraft {
-                id: Some(saved.id),
-                ..plan
-            },
+            plan,
         }
-    }
-
-    async fn back_up(&self) -> BackupView {
-        let database = self.test.engine.overview().await.unwrap().databases.remove(0);
-        let run = self
-            .test
-            .engine
-            .back_up_now(&database.id)
-            .await
-            .unwrap()
-            .remove(0);
-        let ended = self.test.ended(&run).await;
-        assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.failure);
-        self.backup(&ended.backup_id.unwrap()).await
     }
 
     async fn backup(&self, id: &BackupId) -> BackupView {
@@ -138,7 +88,7 @@ impl Two {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_with_two_destinations_writes_the_same_bytes_to_both() {
     let two = Two::start().await;
-    let backup = two.back_up().await;
+    let backup = two.test.backed_up().await;
     assert_eq!(backup.copies.len(), 2);
     assert!(backup.copies.iter().all(|copy| copy.present));
     assert_eq!(
@@ -155,7 +105,7 @@ async fn a_destination_that_is_away_gets_its_copy_when_it_is_back() {
     let two = Two::start().await;
     let aside = two.test.dir.path().join("aside");
     std::fs::rename(&two.folders[1], &aside).unwrap();
-    let backup = two.back_up().await;
+    let backup = two.test.backed_up().await;
     let copy = |backup: &BackupView, number: usize| {
         let id = &two.destinations[number];
         backup
@@ -183,13 +133,13 @@ async fn a_destination_that_is_away_gets_its_copy_when_it_is_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changing_a_plans_destinations_changes_nothing_about_the_backups_that_are_there() {
     let two = Two::start().await;
-    let backup = two.back_up().await;
+    let backup = two.test.backed_up().await;
     let only_second = PlanDraft {
         destinations: vec![two.destinations[1].clone()],
         ..two.plan.clone()
     };
     two.test.engine.save_plan(only_second).await.unwrap();
-    let newer = two.back_up().await;
+    let newer = two.test.backed_up().await;
     assert_eq!(newer.copies.len(), 1);
     assert_eq!(two.backup(&backup.id).await.copies.len(), 2);
     let stored = two.test.engine.locate(&backup.id).await.unwrap();
@@ -202,7 +152,7 @@ async fn changing_a_plans_destinations_changes_nothing_about_the_backups_that_ar
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_deleted_and_made_again_and_the_last_one_only_when_that_is_meant() {
     let two = Two::start().await;
-    let backup = two.back_up().await;
+    let backup = two.test.backed_up().await;
     let engine = &two.test.engine;
     let run = engine
         .delete_copy(&backup.id, &two.destinations[0], false)
@@ -232,7 +182,7 @@ async fn a_copy_is_deleted_and_made_again_and_the_last_one_only_when_that_is_mea
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_fails_is_owed_until_it_succeeds() {
     let two = Two::start().await;
-    let backup = two.back_up().await;
+    let backup = two.test.backed_up().await;
     let aside = two.test.dir.path().join("aside");
     std::fs::rename(&two.folders[0], &aside).unwrap();
     let run = two
@@ -265,7 +215,7 @@ async fn a_rule_deletes_what_it_says_beforehand_and_never_what_is_pinned() {
     let two = Two::start().await;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(two.back_up().await.id);
+        ids.push(two.test.backed_up().await.id);
         two.test.clock.turn(SignedDuration::from_hours(24));
     }
     two.test.engine.pin_backup(&ids[1], true).await.unwrap();
@@ -307,7 +257,7 @@ async fn a_rule_deletes_what_it_says_beforehand_and_never_what_is_pinned() {
     assert_eq!(left, [ids[2].clone(), ids[1].clone()]);
     assert_eq!(files_below(&two.folders[0]).len(), 10);
     // The next backup lets the rule act by itself.
-    let newest = two.back_up().await.id;
+    let newest = two.test.backed_up().await.id;
     for _ in 0..200 {
         if two.test.engine.list_backups(None).await.unwrap().len() == 2 {
             break;
@@ -322,21 +272,18 @@ async fn a_rule_deletes_what_it_says_beforehand_and_never_what_is_pinned() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_machine_knows_every_backup_of_a_destination_that_is_attached_and_restores_it() {
     let two = Two::start().await;
-    let backup = two.back_up().await;
+    let backup = two.test.backed_up().await;
     std::fs::write(two.folders[0].join("foreign.txt"), "not ours").unwrap();
     let newer = two.folders[0].join("shop/postgres/20990101T000000Z-aaaaaa");
     std::fs::create_dir_all(&newer).unwrap();
     std::fs::write(newer.join("manifest.json"), "{\"format\":9}").unwrap();
 
     let other = TestEngine::start().await;
-    let input = DestinationInput {
-        id: None,
-        name: None,
-        place: Place::folder(&two.folders[0]),
-        secret: None,
-        sign_in: None,
-    };
-    let destination = other.engine.add_destination(input).await.unwrap();
+    let destination = other
+        .engine
+        .add_destination(folder_at(&two.folders[0]))
+        .await
+        .unwrap();
     let report = other.engine.attach(&destination.id).await.unwrap();
     assert_eq!(
         (report.found, report.added, report.missing),
@@ -381,17 +328,6 @@ async fn a_new_machine_knows_every_backup_of_a_destination_that_is_attached_and_
 
 /// One pass by hand, to two destinations of which the second has a fault.
 async fn pass(fault: Fault, only: &str) -> (Finished, tempfile::TempDir, tempfile::TempDir) {
-    struct NoLedger;
-    #[async_trait::async_trait]
-    impl Ledger for NoLedger {
-        async fn begin(&self, _: &BackupId, _: &ObjectPath) -> Result<(), Failure> {
-            Ok(())
-        }
-        async fn removed(&self, _: usize) -> Result<(), Failure> {
-            Ok(())
-        }
-        fn keep(&self, _: usize) {}
-    }
     let cluster = Cluster::start(17).await.unwrap();
     cluster.sql("postgres", ROWS).await.unwrap();
     let test = TestEngine::start().await;
@@ -403,33 +339,15 @@ async fn pass(fault: Fault, only: &str) -> (Finished, tempfile::TempDir, tempfil
         folder
     };
     let faulty = Faulty::new(Arc::new(folder(&bad).await), fault).only(only);
-    let target = |name: &str, destination: Arc<dyn Destination>| Target {
-        name: name.to_owned(),
-        destination,
-    };
-    let (connection, secret): (Connection, Secret) = (cluster.connection("postgres"), cluster.password());
-    let request = BackupRequest {
-        server_name: "shop".to_owned(),
-        connection,
-        secret: Some(secret),
-        selection: Default::default(),
-        globals: false,
-        encode: Default::default(),
-        recipients: None,
+    let backup = Unrecorded {
+        connection: cluster.connection("postgres"),
+        secret: cluster.password(),
         patience: Duration::from_secs(6),
-        lock_wait: Duration::from_secs(60),
-        expected_raw_bytes: None,
-        targets: vec![
-            target("good", Arc::new(folder(&good).await)),
-            target("bad", Arc::new(faulty)),
-        ],
+        destinations: vec![Arc::new(folder(&good).await), Arc::new(faulty)],
+        globals: false,
+        reporter: Arc::new(Heard::default()),
     };
-    let reporter: Arc<dyn Reporter> = Arc::new(Heard::default());
-    let programs = test.engine.programs();
-    let finished =
-        howdah_engine::backup::back_up(&request, programs, &NoLedger, &reporter, &*test.clock, &never)
-            .await
-            .unwrap();
+    let finished = backup.back_up(&test).await.unwrap();
     (finished, good, bad)
 }
 

@@ -8,14 +8,15 @@ use std::process::Command;
 use std::sync::Arc;
 
 use howdah_archive::encryption::{Identity, Keys};
-use howdah_domain::{Encryption, Environment, FailureCode, Place, RunState, Schedule, Scope, Secret};
-use howdah_engine::api::{BackupView, ConnectionInput, DestinationInput, PlanDraft};
+use howdah_domain::{Encryption, FailureCode, Secret};
+use howdah_engine::api::{BackupView, PlanDraft};
 use howdah_engine::restore::{RestoreRequest, compare_with};
 use howdah_engine::stored::StoredBackup;
 use howdah_engine::verify::verify;
 use howdah_engine::work::Reporter;
 use howdah_postgres::restore::Options;
 use howdah_testkit::Cluster;
+use support::by_hand::{by_hand, folder_at, server};
 use support::{Heard, TestEngine, files_below};
 use tokio_util::sync::CancellationToken;
 
@@ -24,53 +25,21 @@ async fn encrypted(test: &TestEngine, cluster: &Cluster, encryption: Encryption)
     let sql =
         "CREATE TABLE secrets AS SELECT n, 'salary of person ' || n AS text FROM generate_series(1, 5000) n";
     cluster.sql("postgres", sql).await.unwrap();
-    let input = ConnectionInput::Form {
-        connection: cluster.connection("postgres"),
-        password: Some(cluster.password()),
-        ssh_secret: None,
-    };
-    let server = test
-        .engine
-        .add_server(input, "shop", Environment::None)
-        .await
-        .unwrap();
+    let server = server(test, cluster, "shop").await;
     let draft = PlanDraft {
-        id: None,
-        server_id: server.id,
-        scope: Scope::Database {
-            name: "postgres".to_owned(),
-        },
-        selection: Default::default(),
-        globals: true,
-        schedule: Schedule::Manual,
-        time_zone: "UTC".to_owned(),
         folder: Some(test.folder()),
-        destinations: Vec::new(),
         encryption: Some(encryption),
-        passphrase: None,
-        retention: None,
-        enabled: true,
+        ..by_hand(server, Vec::new())
     };
     test.engine.save_plan(draft).await.unwrap();
-    let database = test.engine.overview().await.unwrap().databases.remove(0);
-    let run = test.engine.back_up_now(&database.id).await.unwrap().remove(0);
-    let ended = test.ended(&run).await;
-    assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.failure);
-    let id = ended.backup_id.unwrap();
-    test.engine.backup_page(&id).await.unwrap().backup
+    test.backed_up().await
 }
 
 /// A new engine that knows nothing, with the destination of `test` attached.
 async fn new_laptop(test: &TestEngine) -> TestEngine {
     let other = TestEngine::start().await;
-    let input = DestinationInput {
-        id: None,
-        name: None,
-        place: Place::folder(test.folder()),
-        secret: None,
-        sign_in: None,
-    };
-    let destination = other.engine.add_destination(input).await.unwrap();
+    let added = other.engine.add_destination(folder_at(&test.folder())).await;
+    let destination = added.unwrap();
     let report = other.engine.attach(&destination.id).await.unwrap();
     assert_eq!(report.added, 1, "{report:?}");
     other

@@ -5,7 +5,8 @@
 //! program, which arguments and which signal are the caller's choice.
 //!
 //! This is the only module with `unsafe`: [`std::os::unix::process::CommandExt::pre_exec`] runs code between fork and
-//! exec. What runs there makes only the system calls prctl, getppid and _exit, which allocate nothing and take no lock.
+//! exec. What runs there makes only system calls (prctl, getppid, unshare, open, write, _exit), which allocate nothing and take no
+//! lock.
 //!
 //! Linux's parent death signal follows the *thread* that started the child (prctl(2), `PR_SET_PDEATHSIG`), and the
 //! runtime's threads come and go. So all children are started by one thread that lives as long as the process.
@@ -40,15 +41,18 @@ pub enum Parting {
     Interrupt,
     /// SIGQUIT: for `postgres`, an immediate shutdown; the next start recovers.
     Quit,
+    /// Not at all: a `postgres` that the command line starts for the user goes on when the command has ended.
+    Stay,
 }
 
 impl Parting {
     /// The signal that it stands for.
-    pub fn signal(self) -> Signal {
+    pub fn signal(self) -> Option<Signal> {
         match self {
-            Self::Kill => Signal::SIGKILL,
-            Self::Interrupt => Signal::SIGINT,
-            Self::Quit => Signal::SIGQUIT,
+            Self::Kill => Some(Signal::SIGKILL),
+            Self::Interrupt => Some(Signal::SIGINT),
+            Self::Quit => Some(Signal::SIGQUIT),
+            Self::Stay => None,
         }
     }
 }
@@ -62,22 +66,108 @@ impl Parting {
 /// # Errors
 /// Those of [`Command::spawn`]: `NotFound` when there is no such program.
 pub fn spawn(command: Command, parting: Parting) -> io::Result<Child> {
-    static STARTER: OnceLock<mpsc::Sender<Request>> = OnceLock::new();
-    let starter = match STARTER.get() {
+    static STARTER: Starter = OnceLock::new();
+    by(&STARTER, "child-starter", || {}, command, parting)
+}
+
+/// As [`spawn`], without a network: the child has a network namespace of its own, with nothing in it, where the system allows that
+/// (Linux; as root, or where unprivileged user namespaces are). Unix sockets in the file system still lead in and out. Whether it
+/// is so says [`Child::has_own_network`].
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_isolated(mut command: Command, parting: Parting) -> io::Result<Child> {
+    #[cfg(target_os = "linux")]
+    if nix::unistd::geteuid().is_root() {
+        static STARTER: Starter = OnceLock::new();
+        // The command may give up root before anything of ours runs in it, so the thread that starts it has the namespace.
+        return by(
+            &STARTER,
+            "isolated-starter",
+            || {
+                // Only the isolation is lost where it is refused.
+                let _ = nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET);
+            },
+            command,
+            parting,
+        );
+    }
+    #[cfg(target_os = "linux")]
+    isolation::in_namespaces_of_its_own(&mut command);
+    spawn(command, parting)
+}
+
+#[cfg(target_os = "linux")]
+mod isolation {
+    use std::io::Write as _;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+
+    use nix::fcntl::{OFlag, open};
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::stat::Mode;
+    use nix::unistd::{getegid, geteuid, write};
+
+    /// A line of a map of ids, made before the fork: nothing may be allocated after it.
+    fn itself(id: u32) -> ([u8; 64], usize) {
+        let mut line = [0; 64];
+        let mut rest = &mut line[..];
+        let _ = writeln!(rest, "{id} {id} 1");
+        let left = rest.len();
+        (line, 64 - left)
+    }
+
+    /// An ordinary user may have a network of its own only in a user namespace of its own (user_namespaces(7)), in which it stays
+    /// who it is.
+    pub(super) fn in_namespaces_of_its_own(command: &mut Command) {
+        let user = itself(geteuid().as_raw());
+        let group = itself(getegid().as_raw());
+        // SAFETY: unshare, open and write are system calls; paths and lines are there already, and what they answer is dropped.
+        unsafe {
+            command.pre_exec(move || {
+                if unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET).is_err() {
+                    return Ok(());
+                }
+                for (path, line) in [
+                    (c"/proc/self/setgroups", b"deny".as_slice()),
+                    (c"/proc/self/uid_map", &user.0[..user.1]),
+                    (c"/proc/self/gid_map", &group.0[..group.1]),
+                ] {
+                    if let Ok(file) = open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+                        let _ = write(file.as_fd(), line);
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+}
+
+/// A thread that starts children, and lives as long as the process.
+type Starter = OnceLock<mpsc::Sender<Request>>;
+
+fn by(
+    starter: &'static Starter,
+    name: &str,
+    prepare: impl FnOnce() + Send + 'static,
+    command: Command,
+    parting: Parting,
+) -> io::Result<Child> {
+    let starter = match starter.get() {
         Some(starter) => starter,
         None => {
             let (sender, requests) = mpsc::channel::<Request>();
-            std::thread::Builder::new()
-                .name("child-starter".into())
-                .spawn(move || {
-                    for request in requests {
-                        let started = start(request.command, request.parting);
-                        // Whoever asked may be gone: then the child is dropped here, and killed.
-                        let _ = request.answer.send(started);
-                    }
-                })?;
+            std::thread::Builder::new().name(name.into()).spawn(move || {
+                prepare();
+                for request in requests {
+                    let started = start(request.command, request.parting);
+                    // Whoever asked may be gone: then the child is dropped here, and killed.
+                    let _ = request.answer.send(started);
+                }
+            })?;
             // If another thread was faster, ours ends with its sender.
-            STARTER.get_or_init(|| sender)
+            starter.get_or_init(|| sender)
         }
     };
     let (answer, started) = mpsc::sync_channel(1);
@@ -100,13 +190,12 @@ struct Request {
     answer: mpsc::SyncSender<io::Result<Child>>,
 }
 
-/// Runs on the starter thread only.
+/// Runs on a starter thread only.
 fn start(mut command: Command, parting: Parting) -> io::Result<Child> {
     command.process_group(0);
     #[cfg(target_os = "linux")]
-    {
+    if let Some(signal) = parting.signal() {
         let us = Pid::this();
-        let signal = parting.signal();
         // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl, getppid and _exit are system
         // calls, and making an `io::Error` from an error number does not allocate.
         unsafe {
@@ -222,6 +311,12 @@ impl Child {
         self.group.pid.as_raw().cast_unsigned()
     }
 
+    /// Whether it was started into a network namespace of its own (see [`spawn_isolated`]), or has ended.
+    pub fn has_own_network(&self) -> bool {
+        let network = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        cfg!(target_os = "linux") && network(&self.pid().to_string()) != network("self")
+    }
+
     /// The writing end of its standard input, if that is a pipe; a blocking [`io::Write`]. Drop it to say "the end".
     pub fn take_stdin(&mut self) -> Option<File> {
         self.stdin.take()
@@ -317,7 +412,9 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.group.signal(self.parting.signal());
+        if let Some(signal) = self.parting.signal() {
+            self.group.signal(signal);
+        }
     }
 }
 

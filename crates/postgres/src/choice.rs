@@ -28,6 +28,21 @@ impl Part {
         self.ids.contains(&dump_id)
     }
 
+    /// The entries that `keeps` chooses, of all or of the part that was wanted.
+    pub fn kept(contents: &Contents, wanted: Option<&Self>, keeps: impl Fn(i32) -> bool) -> Self {
+        let kept = |item: &&Item| wanted.is_none_or(|part| part.has(item.dump_id)) && keeps(item.dump_id);
+        let items: Vec<&Item> = contents.items.iter().filter(kept).collect();
+        Self {
+            entries: items.iter().map(|item| item.dump_id).collect(),
+            sequences: items
+                .iter()
+                .filter(|item| item.kind == "SEQUENCE SET")
+                .map(|item| item.table_name())
+                .collect(),
+            ids: items.iter().map(|item| item.dump_id).collect(),
+        }
+    }
+
     /// What an index tells of this part's rows and sequences, for a comparison. It has no frames.
     pub fn index(&self, whole: &Index) -> Index {
         Index {
@@ -333,6 +348,9 @@ mod tests {
             definition: Vec::new(),
             copy_statement: None,
             attaches: false,
+            tablespace: None,
+            access_method: None,
+            language: None,
         }
     }
 

@@ -10,6 +10,7 @@ use howdah_archive::{ArchiveHeader, Error as ArchiveError};
 use howdah_domain::{Failure, FailureCode, TableName};
 
 use crate::Error;
+use crate::script::{Token, tokens};
 
 /// The part of a restore in which an entry has its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,13 +45,21 @@ pub struct Item {
     pub section: Section,
     /// What it depends on.
     pub dependencies: Vec<i32>,
-    /// The SQL that makes it; kept only for what belongs to the database as a whole and for the archive's settings.
+    /// The SQL that makes it; kept only where something is read from it: what belongs to the database as a whole, the archive's
+    /// settings, privileges, policies, extensions, servers, collations, event triggers, and whatever asks for lz4 or for one of the
+    /// server's own collations. Never that of a user mapping or a subscription, which may hold a password.
     pub definition: Vec<u8>,
     /// The statement that loads its data.
     pub copy_statement: Option<Vec<u8>>,
     /// Whether its definition also makes it a partition of a table that it depends on. So pg_dump 13 has it; later ones have
     /// an entry `TABLE ATTACH` for that.
     pub attaches: bool,
+    /// Its tablespace; none where it lies in the default one.
+    pub tablespace: Option<String>,
+    /// A table's access method (`heap`), where the archive names one.
+    pub access_method: Option<String>,
+    /// The language of a function or procedure.
+    pub language: Option<String>,
 }
 
 impl Item {
@@ -155,6 +164,36 @@ impl Contents {
 /// What makes a table a partition, in a definition of pg_dump's.
 const ATTACH: &[u8] = b" ATTACH PARTITION ";
 
+/// What compresses a column with lz4, as pg_dump 14 and later write it after the table's definition.
+pub(crate) const LZ4: &[u8] = b" SET COMPRESSION lz4;";
+
+/// What names a collation that no dump brings along.
+pub(crate) const SYSTEM_COLLATION: &[u8] = b" COLLATE pg_catalog.";
+
+/// Whether a definition holds a text, perhaps inside of a literal.
+pub(crate) fn holds(definition: &[u8], text: &[u8]) -> bool {
+    definition.windows(text.len()).any(|window| window == text)
+}
+
+/// The language in `CREATE FUNCTION … RETURNS …\n    LANGUAGE plpgsql …`: the first of that form outside of quotes (`dumpFunc`
+/// writes a line break, four spaces and the word right after the result type).
+fn language(definition: &[u8]) -> Option<String> {
+    // What comes before it has no dollar quotes; what comes after it is not cut.
+    const WORD: &str = "\n    LANGUAGE ";
+    let text = String::from_utf8_lossy(definition);
+    let mut from = 0;
+    loop {
+        let at = from + text.get(from..)?.find(WORD)?;
+        let before = text.get(..at)?;
+        let quotes = |mark: char| before.matches(mark).count() % 2 == 0;
+        from = at + WORD.len();
+        if quotes('"') && quotes('\'') {
+            let line = text.get(from..)?.lines().next()?;
+            return tokens(line).first().map(Token::value);
+        }
+    }
+}
+
 #[derive(Default)]
 struct Gathered {
     contents: Contents,
@@ -184,14 +223,24 @@ impl Sink for Gathered {
             dependencies: entry.dependencies.clone(),
             definition: Vec::new(),
             copy_statement: entry.copy_statement.map(<[u8]>::to_vec),
-            attaches: entry.kind.ends_with(b"TABLE")
-                && entry
-                    .definition
-                    .windows(ATTACH.len())
-                    .any(|window| window == ATTACH),
+            attaches: entry.kind.ends_with(b"TABLE") && holds(entry.definition, ATTACH),
+            tablespace: entry.tablespace.filter(|name| !name.is_empty()).map(text),
+            access_method: entry.access_method.filter(|name| !name.is_empty()).map(text),
+            language: None,
         };
-        if item.is_of_database() || matches!(item.kind.as_str(), "ENCODING" | "SCHEMA") {
-            item.definition = entry.definition.to_vec();
+        match item.kind.as_str() {
+            "FUNCTION" | "PROCEDURE" => item.language = language(entry.definition),
+            // May hold passwords.
+            "USER MAPPING" | "SUBSCRIPTION" => {}
+            "ENCODING" | "SCHEMA" | "EXTENSION" | "COLLATION" | "SERVER" | "EVENT TRIGGER" | "POLICY"
+            | "ACL" | "DEFAULT ACL" => item.definition = entry.definition.to_vec(),
+            _ if item.is_of_database()
+                || holds(entry.definition, LZ4)
+                || holds(entry.definition, SYSTEM_COLLATION) =>
+            {
+                item.definition = entry.definition.to_vec();
+            }
+            _ => {}
         }
         self.contents.items.push(item);
     }
@@ -247,6 +296,9 @@ mod tests {
             definition: Vec::new(),
             copy_statement: None,
             attaches: false,
+            tablespace: None,
+            access_method: None,
+            language: None,
         };
         assert!(item("ACL", "DATABASE shop").is_of_database());
         assert!(item("DATABASE PROPERTIES", "shop").is_of_database());

@@ -289,7 +289,7 @@ pub(crate) async fn decode(session: &Session, encoding: &str, text: &[u8]) -> Re
 }
 
 /// The options of a `CREATE DATABASE name WITH KEY = value …;` as pg_dump writes it.
-fn create_options(sql: &str) -> Vec<(String, String)> {
+pub(crate) fn create_options(sql: &str) -> Vec<(String, String)> {
     let tokens = tokens(sql);
     let Some(with) = tokens.iter().position(|token| token.is_word("WITH")) else {
         return Vec::new();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -64,6 +65,27 @@ pub async fn schemas(
     );
     let rows = session.run("listing the schemas", timeout, cancel, query).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Whether a server has a database of that name.
+///
+/// # Errors
+/// As [`Session::run`].
+pub async fn exists(
+    session: &Session,
+    name: &str,
+    timeout: Duration,
+    cancel: &CancellationToken,
+) -> Result<bool, Error> {
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
+    let asked = session.client.query_typed(
+        "SELECT 1 FROM pg_catalog.pg_database WHERE datname::text = $1",
+        &parameters,
+    );
+    let rows = session
+        .run("looking for the database", timeout, cancel, asked)
+        .await?;
+    Ok(!rows.is_empty())
 }
 
 /// What tells a cluster from every other one, its standbys left aside: the number that it was given when it was made. None where the

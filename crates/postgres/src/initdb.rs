@@ -118,6 +118,33 @@ pub async fn create(
     made
 }
 
+/// Writes what a cluster that ran without `fsync` holds to the disk. It must not run.
+///
+/// # Errors
+/// [`FailureCode::ProgramFailed`] with what initdb said; [`Error::Cancelled`].
+pub async fn sync(programs: &ServerPrograms, folder: &Path, cancel: &CancellationToken) -> Result<(), Error> {
+    let account = Account::for_instances()?;
+    let programs = account.reachable(programs)?;
+    let mut command = programs.command(&programs.initdb);
+    command
+        .arg("--sync-only")
+        .arg("--pgdata")
+        .arg(folder.join("data"))
+        .current_dir(folder);
+    account.applied_to(&mut command);
+    let child = children::spawn(command, Parting::Kill).map_err(|e| Error::io("starting initdb", e))?;
+    let finished = child.finish(cancel, SAID_BYTES).await?;
+    if finished.status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureCode::ProgramFailed,
+        "What was restored could not be written to the disk.",
+    )
+    .details(finished.stderr.text())
+    .into())
+}
+
 /// The file that holds an instance's own settings; postgresql.conf, as initdb made it, includes it at its end.
 pub(crate) const SETTINGS: &str = "howdah.conf";
 

@@ -4,10 +4,9 @@
 //! ends when Howdah ends, even by `kill -9` ([`crate::children`]). It knows nothing of backups: what is restored into it,
 //! and why, is the caller's business. As root it runs under another account ([`crate::account`]).
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,12 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::account::Account;
 use crate::children::{self, Child, Parting};
-use crate::initdb::SETTINGS;
-pub use crate::initdb::{Setup, create, random_password};
+pub use crate::initdb::{Setup, create, random_password, sync};
 use crate::programs::ServerPrograms;
 
-/// The longest path of a Unix socket, in bytes (unix(7): 108 with the final zero).
-const SOCKET_PATH_MAX: usize = 107;
+mod elsewhere;
+mod files;
+
+pub use elsewhere::Elsewhere;
+use files::{Before, short_folder, write_settings};
 
 /// How often another port is tried when somebody took the chosen one between our looking and PostgreSQL's binding it.
 const PORT_TRIES: u32 = 8;
@@ -57,8 +58,11 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// Lines for the beginning of pg_hba.conf: the first that fits a connection decides.
     pub hba: Vec<String>,
-    /// How it ends with us: [`Parting::Interrupt`] closes the cluster properly, [`Parting::Quit`] is faster.
+    /// How it ends with us: [`Parting::Interrupt`] closes the cluster properly, [`Parting::Quit`] is faster, and with
+    /// [`Parting::Stay`] it does not.
     pub parting: Parting,
+    /// Whether it has no network, where the system allows that ([`children::spawn_isolated`]); not together with `tcp`.
+    pub isolated: bool,
     /// How long the start may take.
     pub patience: Duration,
 }
@@ -75,6 +79,7 @@ impl Options {
             settings: Vec::new(),
             hba: Vec::new(),
             parting: Parting::Interrupt,
+            isolated: false,
             patience: Duration::from_secs(60),
         }
     }
@@ -102,7 +107,7 @@ pub struct Instance {
     folder: PathBuf,
     sockets: PathBuf,
     /// Keeps the folder of the socket where the instance's own path is too long for one.
-    _short: Option<tempfile::TempDir>,
+    short: Option<tempfile::TempDir>,
     port: u16,
     options: Options,
     child: Child,
@@ -126,19 +131,25 @@ impl Instance {
         account.make_folder(folder)?;
         let until = Instant::now() + options.patience;
         clear_stale_lock(&folder.join("data"), cancel, until).await?;
+        let before = Before::read(folder);
+        before.remove_short_folder();
         let short = short_folder(folder, &account)?;
         let sockets = short.as_ref().map_or(folder, |short| short.path()).to_path_buf();
 
-        for _ in 0..PORT_TRIES {
-            let port = free_port()?;
+        for attempt in 0..PORT_TRIES {
+            // The port that it had, so that what was copied yesterday still leads to it.
+            let port = match before.port {
+                Some(port) if attempt == 0 && !is_taken(port) => port,
+                _ => free_port()?,
+            };
             write_settings(folder, &sockets, port, options, &account)?;
-            let child = spawn_postgres(&programs, folder, options.parting, &account)?;
+            let child = spawn_postgres(&programs, folder, options, &account)?;
             match wait_until_ready(&child, folder, cancel, until).await? {
                 Readiness::Ready => {
                     return Ok(Self {
                         folder: folder.to_path_buf(),
                         sockets,
-                        _short: short,
+                        short,
                         port,
                         options: options.clone(),
                         child,
@@ -187,6 +198,24 @@ impl Instance {
             },
             tunnel: None,
             forwarded: None,
+        }
+    }
+
+    /// Its port, on TCP and in its socket's name.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it has no network (see [`Options::isolated`]).
+    pub fn is_isolated(&self) -> bool {
+        self.child.has_own_network()
+    }
+
+    /// Leaves it running for the user, beyond the end of this process; it was started with [`Parting::Stay`].
+    pub fn leave(mut self) {
+        if let Some(short) = self.short.take() {
+            // The next start removes it.
+            let _ = short.keep();
         }
     }
 
@@ -247,11 +276,14 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
+        let Some(signal) = self.options.parting.signal() else {
+            return;
+        };
         if self.child.ended().is_some() {
             return;
         }
         // A stopped process (SIGSTOP) hears no other signal before it goes on.
-        self.child.signal(self.options.parting.signal());
+        self.child.signal(signal);
         self.child.signal(Signal::SIGCONT);
         if self.child.wait_blocking(Duration::from_secs(5)).is_none() {
             self.child.kill_group();
@@ -263,7 +295,7 @@ impl Drop for Instance {
 fn spawn_postgres(
     programs: &ServerPrograms,
     folder: &Path,
-    parting: Parting,
+    options: &Options,
     account: &Account,
 ) -> Result<Child, Error> {
     let opening = |e| Error::io("opening the server's log", e);
@@ -280,75 +312,12 @@ fn spawn_postgres(
     command.arg("-D").arg(folder.join("data")).current_dir(folder);
     command.stdout(log.try_clone().map_err(opening)?).stderr(log);
     account.applied_to(&mut command);
-    children::spawn(command, parting).map_err(|e| Error::io("starting postgres", e))
-}
-
-/// Writes pg_hba.conf and our part of the settings.
-fn write_settings(
-    folder: &Path,
-    sockets: &Path,
-    port: u16,
-    options: &Options,
-    account: &Account,
-) -> Result<(), Error> {
-    let data = folder.join("data");
-    let mut settings = String::from("# Written by Howdah at every start.\n");
-    let own = [
-        (
-            "listen_addresses",
-            if options.tcp { "127.0.0.1" } else { "" }.to_owned(),
-        ),
-        ("port", port.to_string()),
-        ("unix_socket_directories", sockets.display().to_string()),
-        ("unix_socket_permissions", "0700".into()),
-        ("lc_messages", "C".into()),
-        ("password_encryption", "scram-sha-256".into()),
-    ];
-    let added = options
-        .settings
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()));
-    for (name, value) in own.into_iter().chain(added) {
-        let value = value.replace('\\', "\\\\").replace('\'', "''");
-        let _ = writeln!(settings, "{name} = '{value}'");
-    }
-    let on_socket = match options.login {
-        Login::Password => "scram-sha-256",
-        Login::TrustOnSocket => "trust",
+    let spawn = if options.isolated {
+        children::spawn_isolated
+    } else {
+        children::spawn
     };
-    let mut hba = String::from("# Written by Howdah at every start.\n");
-    for line in &options.hba {
-        let _ = writeln!(hba, "{line}");
-    }
-    let on_tcp = if options.tls_only { "hostssl" } else { "host" };
-    for database in ["all", "replication"] {
-        let _ = writeln!(hba, "local {database} all {on_socket}");
-        for address in ["127.0.0.1/32", "::1/128"] {
-            let _ = writeln!(hba, "{on_tcp} {database} all {address} scram-sha-256");
-        }
-    }
-    for (name, text) in [(SETTINGS, settings), ("pg_hba.conf", hba)] {
-        let path = data.join(name);
-        fs::write(&path, text).map_err(|e| Error::io(format!("writing {name}"), e))?;
-        account.own(&path)?;
-    }
-    Ok(())
-}
-
-/// A folder for the socket, when the instance's own is too deep for one.
-fn short_folder(folder: &Path, account: &Account) -> Result<Option<tempfile::TempDir>, Error> {
-    let longest = folder.join(".s.PGSQL.65535").as_os_str().len();
-    if longest <= SOCKET_PATH_MAX {
-        return Ok(None);
-    }
-    let failed = |e| Error::io("making a folder for the socket", e);
-    let short = tempfile::Builder::new()
-        .prefix("howdah-")
-        .tempdir_in("/tmp")
-        .map_err(failed)?;
-    fs::set_permissions(short.path(), fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    account.own(short.path())?;
-    Ok(Some(short))
+    spawn(command, options.parting).map_err(|e| Error::io("starting postgres", e))
 }
 
 /// A port of 127.0.0.1 that nobody listens on at this moment.
@@ -409,9 +378,7 @@ async fn clear_stale_lock(data: &Path, cancel: &CancellationToken, until: Instan
             return Ok(());
         };
         let number = text.lines().next().unwrap_or_default().trim().to_owned();
-        let works_in = fs::read_link(Path::new("/proc").join(&number).join("cwd"));
-        let data = data.canonicalize().unwrap_or_else(|_| data.to_path_buf());
-        if works_in.is_ok_and(|folder| folder == data) {
+        if number.parse().is_ok_and(|pid| elsewhere::works_in(pid, data)) {
             if Instant::now() > until {
                 return Err(Failure::new(
                     FailureCode::Busy,

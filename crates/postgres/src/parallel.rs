@@ -47,12 +47,13 @@ impl Restore {
         S: RangeSource + Clone + Send + Sync + 'static,
     {
         let jobs = jobs.clamp(1, MOST_JOBS);
-        let (front, contents) = self.front(source.clone(), index).await?;
+        let (mut front, contents) = self.front(source.clone(), index).await?;
         let Some(copies) = copies(&contents, index).filter(|_| jobs > 1 && !self.options.clean) else {
             let whole = RawRange::new(source, index, 0, index.raw_len());
             return self.stream(whole, on_line, on_progress, cancel).await;
         };
         let prepared = self.prepare(&contents, cancel).await?;
+        prepared.tamed.rewrite(&mut front)?;
         let wanted = |dump_id: i32| prepared.wants(dump_id);
         let progress = Progress::new(copies.keys().filter(|id| wanted(**id)).count(), on_progress);
         let on_line: SharedOnLine = Arc::new(Mutex::new(on_line));

@@ -18,9 +18,11 @@ use crate::contents::{self, Contents, Item, Opened};
 use crate::database::{self, Definition};
 use crate::programs::Client;
 use crate::running::{self, Ended, OnLine, Running};
+use crate::tame::{LeftOut, Tamed};
 use crate::verdict::{RestoreError, restore_errors, restore_failure, verdict};
 use crate::{Error, quote};
 
+mod isolate;
 mod progress;
 
 pub(crate) use progress::Progress;
@@ -58,6 +60,9 @@ pub struct Options {
     pub tables: Vec<TableName>,
     /// Whether pg_restore tells of each step on stderr.
     pub verbose: bool,
+    /// For a throw-away instance, as its superuser: what would reach out of it is left out or switched off, and what the machine cannot
+    /// have does not fail the restore; all of it is told in [`Restored::left_out`]. See [`crate::tame`].
+    pub isolated: bool,
 }
 
 impl Default for Options {
@@ -69,6 +74,7 @@ impl Default for Options {
             tablespaces: true,
             tables: Vec::new(),
             verbose: true,
+            isolated: false,
         }
     }
 }
@@ -78,8 +84,10 @@ impl Default for Options {
 pub struct Restored {
     /// What was done otherwise than the archive has it, and what was left out, as sentences.
     pub warnings: Vec<String>,
-    /// What of the archive was restored, where only some tables were wanted.
+    /// What of the archive was restored, where that was not all: only some tables were wanted, or some were left out.
     pub part: Option<Part>,
+    /// What an isolated restore left out or altered.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl Restore {
@@ -99,8 +107,12 @@ impl Restore {
         cancel: &CancellationToken,
     ) -> Result<Restored, Error> {
         let opened = tokio::task::spawn_blocking(move || Contents::open(archive));
-        let Opened { contents, archive } = joined(opened.await)??;
+        let Opened {
+            contents,
+            mut archive,
+        } = joined(opened.await)??;
         let prepared = self.prepare(&contents, cancel).await?;
+        prepared.tamed.rewrite(archive.get_mut().0.get_mut())?;
         let progress = Progress::new(prepared.tables(&contents), on_progress);
         let mut arguments = self.arguments();
         let list = prepared.list()?;
@@ -142,11 +154,19 @@ impl Restore {
             if !self.options.tablespaces {
                 definition.options.retain(|(key, _)| key != "TABLESPACE");
             }
+            if self.options.isolated {
+                let name = &self.target.database;
+                prepared.tamed.of_database(name, &mut definition.before);
+                prepared.tamed.of_database(name, &mut definition.after);
+            }
             let created = database::create_database(&session, &self.target.database, &definition, cancel);
             prepared.warnings.extend(created.await?);
             prepared.definition = Some(definition);
         }
         let session = self.session(cancel).await?;
+        if self.options.isolated {
+            self.isolate(contents, &session, &mut prepared, cancel).await?;
+        }
         let part = prepared.part.as_ref();
         let created = self.missing_schemas(contents, part, &session).await?;
         prepared.warnings.extend(created);
@@ -372,6 +392,7 @@ pub(crate) struct Prepared {
     pub(crate) definition: Option<Definition>,
     pub(crate) part: Option<Part>,
     pub(crate) warnings: Vec<String>,
+    pub(crate) tamed: Tamed,
 }
 
 impl Prepared {
@@ -417,11 +438,13 @@ impl Errors {
     }
 
     /// Success, or the failure that names them.
-    pub(crate) fn into_result(self, database: &str, prepared: Prepared) -> Result<Restored, Error> {
+    pub(crate) fn into_result(mut self, database: &str, prepared: Prepared) -> Result<Restored, Error> {
+        let left_out = self.excused(prepared.tamed);
         if self.count == 0 {
             return Ok(Restored {
                 warnings: prepared.warnings,
                 part: prepared.part,
+                left_out,
             });
         }
         let failure: Failure = restore_failure(&self.list, self.count, database);

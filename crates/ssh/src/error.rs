@@ -25,6 +25,33 @@ impl HostKey {
     pub fn known_hosts_line(&self) -> String {
         format!("{} {}", self.host, self.line)
     }
+
+    /// The failure as people see it where nobody has accepted the key yet. Its details are [`HostKey::known_hosts_line`].
+    pub fn unknown(&self) -> Failure {
+        Failure::new(
+            FailureCode::HostKeyUnknown,
+            format!(
+                "{} shows a key that nobody has accepted yet: {} {}.",
+                self.host, self.algorithm, self.fingerprint
+            ),
+        )
+        .hint("Compare the fingerprint with the server's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then accept it.")
+        .details(self.known_hosts_line())
+    }
+
+    /// The failure as people see it where another key was accepted; `known_in` is the file, and the line in it, that holds
+    /// that one.
+    pub fn changed(&self, known_in: &str) -> Failure {
+        Failure::new(
+            FailureCode::HostKeyChanged,
+            format!(
+                "{} shows another key than before: {} {}. Somebody may stand between, so Howdah does not connect.",
+                self.host, self.algorithm, self.fingerprint
+            ),
+        )
+        .hint(format!("If the server was set up anew, remove its old key ({known_in}) and test again."))
+        .details(&self.line)
+    }
 }
 
 /// An error of SSH. Holds no secret. It can be cloned, because everything that used a session wants to hear how it ended.
@@ -194,42 +221,36 @@ impl Error {
             .details(source.to_string()),
             Self::Unreachable { host, source } => {
                 let (code, why) = match source.kind() {
-                    io::ErrorKind::ConnectionRefused => (Code::ConnectionRefused, "nothing listens there, or a firewall turns it away"),
-                    _ => (Code::Unreachable, "there is no way to it from this machine's network"),
+                    io::ErrorKind::ConnectionRefused => (
+                        Code::ConnectionRefused,
+                        "nothing listens there, or a firewall turns it away",
+                    ),
+                    _ => (
+                        Code::Unreachable,
+                        "there is no way to it from this machine's network",
+                    ),
                 };
-                Failure::new(code, format!("Howdah could not reach the SSH server {host}: {why}."))
-                    .hint("Check its address and port, your network, and your VPN.")
-                    .details(source.to_string())
+                Failure::new(
+                    code,
+                    format!("Howdah could not reach the SSH server {host}: {why}."),
+                )
+                .hint("Check its address and port, your network, and your VPN.")
+                .details(source.to_string())
             }
-            Self::Timeout { host, .. } => {
-                Failure::new(Code::Timeout, format!("The SSH server {host} did not answer in time."))
-                    .hint("Check its address and port, your VPN, and whether a firewall lets this machine in.")
-                    .details(self.to_string())
-            }
+            Self::Timeout { host, .. } => Failure::new(
+                Code::Timeout,
+                format!("The SSH server {host} did not answer in time."),
+            )
+            .hint("Check its address and port, your VPN, and whether a firewall lets this machine in.")
+            .details(self.to_string()),
             Self::Protocol { host, why } => Failure::new(
                 Code::TunnelFailed,
                 format!("{host} is not an SSH server that Howdah can talk to."),
             )
             .hint("Check the port; SSH usually listens on 22.")
             .details(why),
-            Self::UnknownHostKey { key } => Failure::new(
-                Code::HostKeyUnknown,
-                format!(
-                    "{} shows a key that nobody has accepted yet: {} {}.",
-                    key.host, key.algorithm, key.fingerprint
-                ),
-            )
-            .hint("Compare the fingerprint with the server's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then accept it.")
-            .details(key.known_hosts_line()),
-            Self::ChangedHostKey { key, known_in } => Failure::new(
-                Code::HostKeyChanged,
-                format!(
-                    "{} shows another key than before: {} {}. Somebody may stand between, so Howdah does not connect.",
-                    key.host, key.algorithm, key.fingerprint
-                ),
-            )
-            .hint(format!("If the server was set up anew, remove its old key ({known_in}) and test again."))
-            .details(&key.line),
+            Self::UnknownHostKey { key } => key.unknown(),
+            Self::ChangedHostKey { key, known_in } => key.changed(known_in),
             Self::RevokedHostKey { key, known_in } => Failure::new(
                 Code::HostKeyChanged,
                 format!(
@@ -237,27 +258,50 @@ impl Error {
                     key.host, key.algorithm, key.fingerprint
                 ),
             )
-            .hint(format!("The key is revoked in {known_in}. Give the server a new one."))
+            .hint(format!(
+                "The key is revoked in {known_in}. Give the server a new one."
+            ))
             .details(&key.line),
-            Self::Key { file, why, passphrase } => {
+            Self::Key {
+                file,
+                why,
+                passphrase,
+            } => {
                 let hint = if *passphrase {
                     "Enter the key's passphrase as the secret of this SSH login, or load the key into the agent (ssh-add)."
                 } else {
                     "Choose a private key in OpenSSH, PKCS #8, PKCS #1 or SEC1 form that this user may read."
                 };
-                Failure::new(Code::TunnelFailed, format!("The SSH key {} cannot be used: {why}.", file.display()))
-                    .hint(hint)
+                Failure::new(
+                    Code::TunnelFailed,
+                    format!("The SSH key {} cannot be used: {why}.", file.display()),
+                )
+                .hint(hint)
             }
-            Self::Agent { why } => Failure::new(Code::TunnelFailed, format!("The SSH agent cannot be used: {why}."))
-                .hint("Start the agent and load the key (ssh-add), or choose a key file."),
+            Self::Agent { why } => Failure::new(
+                Code::TunnelFailed,
+                format!("The SSH agent cannot be used: {why}."),
+            )
+            .hint("Start the agent and load the key (ssh-add), or choose a key file."),
             Self::Denied { host, user, tried } => Failure::new(
                 Code::TunnelFailed,
                 format!("The SSH server {host} does not let {user} in."),
             )
-            .hint("Check the user, and that its authorized_keys holds your key, or that the password is right.")
+            .hint(
+                "Check the user, and that its authorized_keys holds your key, or that the password is right.",
+            )
             .details(tried),
-            Self::Refused { host, what, why, nobody_there } => {
-                let code = if *nobody_there { Code::ConnectionRefused } else { Code::TunnelFailed };
+            Self::Refused {
+                host,
+                what,
+                why,
+                nobody_there,
+            } => {
+                let code = if *nobody_there {
+                    Code::ConnectionRefused
+                } else {
+                    Code::TunnelFailed
+                };
                 Failure::new(code, format!("The SSH server {host} let Howdah in, but did not {what}: {why}."))
                     .hint(if *nobody_there {
                         "Host and port are as the SSH server sees them: check that PostgreSQL listens there (localhost is the SSH server itself)."

@@ -333,24 +333,8 @@ impl Error {
             )
             .hint("If the service has an authority of its own, name its certificate file in the destination's settings.")
             .details(chain(&**source)),
-            Self::UnknownHostKey { key } => Failure::new(
-                Code::HostKeyUnknown,
-                format!(
-                    "{} shows a key that nobody has accepted yet: {} {}.",
-                    key.host, key.algorithm, key.fingerprint
-                ),
-            )
-            .hint("Compare the fingerprint with the server's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then accept it.")
-            .details(key.known_hosts_line()),
-            Self::ChangedHostKey { key, known_in } => Failure::new(
-                Code::HostKeyChanged,
-                format!(
-                    "{} shows another key than before: {} {}. Somebody may stand between, so Howdah does not connect.",
-                    key.host, key.algorithm, key.fingerprint
-                ),
-            )
-            .hint(format!("If the server was set up anew, remove its old key ({known_in}) and test again."))
-            .details(&key.line),
+            Self::UnknownHostKey { key } => key.unknown(),
+            Self::ChangedHostKey { key, known_in } => key.changed(known_in),
             Self::Cancelled => Failure::new(Code::Cancelled, "It was cancelled."),
             Self::Failed { at, source, .. } => {
                 // What may heal by itself has a code that says so.

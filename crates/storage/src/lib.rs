@@ -10,6 +10,7 @@
 //! [`open`] makes the destination at a place. The suite in `conformance` (feature `testing`) says what every kind must do;
 //! [`Faulty`] is a destination that fails on purpose.
 
+mod authorities;
 mod azblob;
 pub mod cloud;
 #[cfg(feature = "testing")]

@@ -14,7 +14,8 @@ pub struct Patience {
     pub connect: Duration,
     /// Between two bytes, or from a question to its answer.
     pub idle: Duration,
-    /// From an upload's last byte to the answer, and for moving a file: a server may have to copy it.
+    /// From an upload's last byte to the answer, and for moving a file or putting its parts together: a server may have to copy
+    /// it.
     pub settle: Duration,
     /// Before each further attempt at what can be repeated. As many attempts as pauses, and the first.
     pub pauses: Vec<Duration>,

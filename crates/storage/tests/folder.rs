@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
+mod common;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use howdah_domain::FailureCode;
-use howdah_storage::{Destination as _, Error, Folder, MARKER, MissingWhy, ObjectPath};
-use tokio_util::sync::CancellationToken;
+use howdah_storage::{Destination as _, Error, Folder, MARKER, MissingWhy};
+
+use common::{is_root, path, token};
 
 const INNER: &str = "HOWDAH_STORAGE_INNER";
 
@@ -44,18 +47,6 @@ fn again_with_mount(test: &str, folder: &Path, mount: &str) -> Command {
     command
 }
 
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-fn token() -> CancellationToken {
-    CancellationToken::new()
-}
-
-fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
-
 async fn prepared() -> (tempfile::TempDir, Folder) {
     let directory = tempfile::tempdir().unwrap();
     let folder = Folder::new(directory.path());
@@ -65,19 +56,8 @@ async fn prepared() -> (tempfile::TempDir, Folder) {
 
 /// Every file and folder below, relative, sorted; the marker left out.
 fn everything(root: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for item in std::fs::read_dir(folder).unwrap() {
-            let item = item.unwrap().path();
-            if item.is_dir() {
-                folders.push(item.clone());
-            }
-            found.push(item.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
-        }
-    }
+    let mut found = common::everything(root);
     found.retain(|name| name != MARKER);
-    found.sort();
     found
 }
 

@@ -117,8 +117,10 @@ id_column!(
     howdah_domain::ServerId,
     howdah_domain::DatabaseId,
     howdah_domain::PlanId,
+    howdah_domain::ReplacementId,
     howdah_domain::RunId,
     howdah_domain::DestinationId,
+    howdah_domain::InstanceId,
     howdah_domain::OccurrenceId,
     crate::OwnerId,
 );

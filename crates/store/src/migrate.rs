@@ -9,6 +9,7 @@ use crate::{Error, Result};
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("../migrations/0001_begin.sql")),
     M::up(include_str!("../migrations/0002_places.sql")).foreign_key_check(),
+    M::up(include_str!("../migrations/0003_getting_back.sql")),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

@@ -14,6 +14,7 @@ use crate::{
     OwnerId, Result, Store,
     owner::Census,
     tables::{
+        instances::{self, InstanceRow},
         ledger::{self, LedgerEntry},
         occurrences,
         runs::{self, Outcome},
@@ -29,11 +30,22 @@ pub struct Repair {
     /// place), then the entry ([`ledger::remove`]). What is not done by the time this process ends, the next repair hands out
     /// again.
     pub leavings: Vec<LedgerEntry>,
+    /// Local instances that the dead were making, using or deleting. They are this process's now, to be removed.
+    pub instances: Vec<InstanceRow>,
     /// Due times that were claimed and came to nothing; they can be claimed again.
     pub released: usize,
 }
 
 impl Store {
+    /// The processes of this data directory that live, this one among them.
+    ///
+    /// # Errors
+    /// Those of the lock files.
+    pub async fn living_owners(&self) -> Result<HashSet<OwnerId>> {
+        let dir = self.dir().to_owned();
+        self.read(move |_| Ok(Census::take(&dir)?.living)).await
+    }
+
     /// Finds owners that are dead and sets right what they left. Touches nothing of the living, this process included.
     ///
     /// # Errors
@@ -84,6 +96,13 @@ fn set_right(
             continue;
         }
         repair.leavings.push(ledger::adopt(connection, entry, us)?);
+    }
+    for mut row in instances::list(connection)? {
+        if row.owner.as_ref().is_some_and(|owner| !living.contains(owner)) {
+            instances::take_over(connection, &row.id, us)?;
+            row.owner = Some(us.clone());
+            repair.instances.push(row);
+        }
     }
     repair.released = occurrences::release_unsettled(connection, |owner| !living.contains(owner))?;
     Ok(repair)

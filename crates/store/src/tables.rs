@@ -6,11 +6,14 @@
 pub mod backups;
 pub mod databases;
 pub mod destinations;
+pub mod drills;
 pub mod identities;
+pub mod instances;
 pub mod ledger;
 pub mod occurrences;
 pub mod overview;
 pub mod plans;
+pub mod replacements;
 pub mod run_logs;
 pub mod runs;
 pub mod servers;

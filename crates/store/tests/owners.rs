@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Chance, World, child, moment, random, role};
+use common::{World, child, moment, random, role};
 use howdah_domain::{FailureCode, OccurrenceId, Phase, Place, Progress, RunState};
 use howdah_store::{
     Store,
@@ -23,6 +23,7 @@ use howdah_store::{
         servers,
     },
 };
+use howdah_testkit::chance::Chance;
 use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
@@ -253,7 +254,7 @@ async fn assert_nothing_is_stale(store: &Store, told: &str) {
 #[tokio::test]
 async fn killed_at_fifty_random_moments_nothing_is_left_running_or_unknown() {
     let dir = TempDir::new().unwrap();
-    let mut chance = Chance::new();
+    let mut chance = Chance::for_test("killed at random moments");
     let mut store = Some(Store::open(dir.path()).unwrap());
     World::make(store.as_ref().unwrap()).await;
     let (mut interrupted, mut leavings, mut released) = (0, 0, 0);

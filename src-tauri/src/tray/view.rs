@@ -116,6 +116,7 @@ fn verdict(overview: &Overview, running: &[&RunView]) -> String {
         let doing = match run.kind {
             RunKind::Backup => "Backing up",
             RunKind::Restore => "Restoring",
+            RunKind::Drill => "Proving",
             RunKind::Verify => "Verifying",
             RunKind::Copy => "Copying a backup of",
             RunKind::Prune => "Deleting backups of",
@@ -186,6 +187,8 @@ mod tests {
             environment: howdah_domain::Environment::None,
             status: DatabaseStatus::Good,
             last_backup: None,
+            proof: None,
+            proved_at: None,
             last_run: None,
             active_run: None,
             next_run: None,

@@ -7,8 +7,10 @@
     reason = "this is a test, helpers included; it prints its figures"
 )]
 
+mod forms;
 mod more;
 mod past;
+mod places;
 mod studio;
 #[path = "../support/mod.rs"]
 mod support;

@@ -14,7 +14,7 @@ use crate::studio::Studio;
 const LONG: &str = "customers_of_the_former_subsidiary_before_the_migration_of_2019";
 const LONG_HOST: &str = "postgres-primary-0.eu-central-1.production.internal.example.com";
 
-const SIZES: [(i64, i64); 2] = [(1280, 800), (900, 600)];
+pub(crate) const SIZES: [(i64, i64); 2] = [(1280, 800), (900, 600)];
 
 /// What is there to be pictured.
 pub(crate) struct Seen {
@@ -24,7 +24,7 @@ pub(crate) struct Seen {
     pub(crate) production_url: String,
 }
 
-fn folder(more: &Path, width: i64) -> PathBuf {
+pub(crate) fn folder(more: &Path, width: i64) -> PathBuf {
     let folder = more.join(width.to_string());
     std::fs::create_dir_all(&folder).unwrap();
     folder

@@ -58,7 +58,22 @@ impl Studio {
             },
         )
         .await;
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        self.settle().await;
+    }
+
+    /// Waits until the page is drawn and nothing on it is on its way; what turns for ever, as a spinner does, may.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let begin = "window.drawn = false; requestAnimationFrame(() => requestAnimationFrame(() => window.drawn = true))";
+        self.window.run(begin, json!([])).await.unwrap();
+        let settled = "return window.drawn && document.getAnimations().every((each) => \
+             each.playState !== 'running' || each.effect.getComputedTiming().endTime === Infinity)";
+        eventually("the page has settled", Duration::from_secs(20), || async {
+            let now = self.window.run(settled, json!([])).await.ok()?;
+            (now == json!(true)).then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
     async fn keep(&self, name: &str, theme: &str) {

@@ -5,6 +5,7 @@
 pub(crate) mod app;
 pub(crate) mod eyes;
 pub(crate) mod notifications;
+pub(crate) mod steps;
 pub(crate) mod tray;
 pub(crate) mod webdriver;
 

@@ -337,9 +337,9 @@ impl Writer {
 pub struct Random(pub u64);
 
 impl Random {
-    /// From `HOWDAH_TEST_SEED`, or another one each time; printed, so that a failure can be had again.
+    /// From `HOWDAH_SEED`, or another one each time; printed, so that a failure can be had again.
     pub fn seeded(what: &str) -> Self {
-        let from_env = std::env::var("HOWDAH_TEST_SEED")
+        let from_env = std::env::var("HOWDAH_SEED")
             .ok()
             .and_then(|seed| seed.parse().ok());
         let seed = from_env.unwrap_or_else(|| {
@@ -348,7 +348,7 @@ impl Random {
                 .unwrap();
             u64::from(since.subsec_nanos()) | 1
         });
-        println!("{what}: HOWDAH_TEST_SEED={seed}");
+        println!("{what}: HOWDAH_SEED={seed}");
         Self(seed)
     }
 

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "its report is its purpose")]
 
 mod database;
+mod inside;
 mod measure;
 mod text;
 mod wide;
@@ -190,6 +191,7 @@ async fn compare(arguments: &Arguments, programs: &Programs, major: u16) -> anyh
     report(&results, raw);
     if arguments.wide {
         wide::measure(&cluster, folder, arguments.rounds)?;
+        inside::measure(&cluster, folder, arguments.rounds).await?;
     }
     Ok(())
 }

@@ -112,7 +112,7 @@ pub(crate) fn measure(cluster: &Cluster, folder: &Path, rounds: usize) -> anyhow
 }
 
 /// A place in the store's bucket, as a URL.
-fn bucket(s3: &Rclone, prefix: &str) -> String {
+pub(crate) fn bucket(s3: &Rclone, prefix: &str) -> String {
     format!(
         "s3://backups/{prefix}?endpoint=http://127.0.0.1:{}&region=us-east-1&key-id={USER}&style=path",
         s3.port()
@@ -285,6 +285,6 @@ fn peak(taken: &[Taken]) -> u64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "sizes are shown with three digits")]
-fn megabytes(bytes: u64) -> f64 {
+pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

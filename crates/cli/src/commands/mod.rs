@@ -2,6 +2,9 @@
 
 mod backup;
 mod destination;
+mod drill;
+mod extract;
+mod instance;
 mod key;
 mod list;
 mod plan;
@@ -15,6 +18,7 @@ mod show;
 mod status;
 mod verify;
 
+pub(crate) use drill::assertion;
 use howdah_domain::Failure;
 use howdah_engine::{Engine, Role};
 pub(crate) use restore::{mismatch_line, mismatch_object};
@@ -47,6 +51,22 @@ pub(crate) async fn run(
             let backup = place::backup(&backup, data_dir, key, output).await?;
             verify::run(&backup, output, cancel).await
         }
+        Command::Drill(drill) => {
+            let backup = place::backup(&drill.backup, data_dir, key, output).await?;
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            let done = Box::pin(drill::run(&engine, drill, backup, output, cancel)).await;
+            ended(&engine, done).await
+        }
+        Command::Instance(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, instance::run(&engine, command).await).await
+        }
+        Command::Restore(restore) if restore.local => {
+            let backup = place::backup(&restore.backup, data_dir, key, output).await?;
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            let done = Box::pin(restore::here(&engine, restore, &backup, output, cancel)).await;
+            ended(&engine, done).await
+        }
         Command::Restore(restore) => {
             let backup = place::backup(&restore.backup, data_dir, key, output).await?;
             Box::pin(restore::run(restore, backup, data_dir, output, cancel)).await
@@ -60,6 +80,10 @@ pub(crate) async fn run(
         }
         Command::Show { backup } => {
             show::run(&place::backup(&backup, data_dir, key, output).await?, cancel).await
+        }
+        Command::Extract(extract) => {
+            let backup = place::backup(&extract.backup, data_dir, key, output).await?;
+            extract::run(extract, &backup, output, cancel).await
         }
         Command::Server(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;

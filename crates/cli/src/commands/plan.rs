@@ -1,13 +1,13 @@
 //! `howdah plan`: what is backed up, when, to where.
 
-use howdah_domain::{Encryption, Failure, Plan as DomainPlan, PlanId, RetentionRule, Scope};
+use howdah_domain::{DrillRule, Encryption, Failure, Plan as DomainPlan, PlanId, RetentionRule, Scope};
 use howdah_engine::Engine;
 use howdah_engine::api::{PlanDraft, ScheduleQuestion};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arguments::{Plan, PlanAdd};
-use crate::commands::destination;
+use crate::commands::{assertion, destination};
 use crate::output::{Done, Output};
 use crate::schedule;
 
@@ -81,6 +81,10 @@ async fn add(engine: &Engine, arguments: PlanAdd, output: Output) -> Result<Done
             encryption: Some(encryption),
             passphrase: None,
             retention: Some(retention),
+            drill: Some(DrillRule {
+                when: arguments.prove.into(),
+                assertions: arguments.assert.into_iter().map(assertion).collect(),
+            }),
             enabled: true,
         })
         .await?;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use howdah_domain::Failure;
 use howdah_domain::units::{count, counted, duration};
-use howdah_engine::Role;
+use howdah_engine::api::RestoreOptions;
 use howdah_engine::restore::{RestoreRequest, compare_with, restore};
 use howdah_engine::stored::StoredBackup;
 use howdah_engine::work::Reporter;
+use howdah_engine::{Engine, Role};
 use howdah_postgres::compare::{Comparison, Mismatch};
 use howdah_postgres::programs::Programs;
 use howdah_postgres::restore::{Options, Restored};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::Restore;
 use crate::output::{Done, End, Output};
 use crate::progress::Teller;
-use crate::{installation, target};
+use crate::{installation, processors, target};
 
 pub(crate) async fn run(
     arguments: Restore,
@@ -66,6 +67,36 @@ pub(crate) async fn run(
     Ok(tell(&request, &restored, comparison.as_ref(), began.elapsed()))
 }
 
+/// Restores into a new PostgreSQL on this machine, which goes on when the command has ended.
+pub(crate) async fn here(
+    engine: &Engine,
+    arguments: Restore,
+    backup: &StoredBackup,
+    output: Output,
+    cancel: &CancellationToken,
+) -> Result<Done, Failure> {
+    let began = Instant::now();
+    let options = RestoreOptions {
+        tables: arguments.table,
+        ..RestoreOptions::default()
+    };
+    let teller = Arc::new(Teller::new(output));
+    let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
+    let restored =
+        Box::pin(engine.restore_here_once(backup, arguments.name, options, reporter, cancel)).await;
+    teller.finish();
+    let instance = restored?;
+    let url = engine.instance_url(&instance.id).await?;
+    let json = json!({
+        "path": backup.name(),
+        "instance": instance,
+        "url": url.expose(),
+        "database": instance.database,
+        "seconds": began.elapsed().as_secs_f64(),
+    });
+    Ok(Done::good(json, url.expose()))
+}
+
 /// Restores as a run of the data directory. Where that cannot be used the restore is made all the same: on the day that
 /// it is needed, nothing else may stand in its way.
 async fn recorded(
@@ -87,10 +118,6 @@ async fn recorded(
             Box::pin(restore(request, &programs, reporter, cancel)).await
         }
     }
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(2, |number| number.get().min(4))
 }
 
 fn tell(

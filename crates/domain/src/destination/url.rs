@@ -85,6 +85,16 @@ impl fmt::Display for Place {
 }
 
 impl Place {
+    /// What people know it by, for messages: the URL without how to get in.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let text = self.to_string();
+        match (self, text.split_once('?')) {
+            (Self::Folder(_), _) | (_, None) => text,
+            (_, Some((place, _))) => place.to_owned(),
+        }
+    }
+
     /// Reads a place from a URL, or from the plain path of a folder (a relative one is meant from `here` on). A password in
     /// it is handed out beside it.
     ///

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
 
+use super::ProofView;
+
 /// A backup in a list.
 #[derive(Debug, Clone, Serialize, TS)]
 #[ts(export)]
@@ -42,6 +44,8 @@ pub struct BackupView {
     /// When it was last read back and found whole.
     #[ts(type = "string | null")]
     pub verified_at: Option<Timestamp>,
+    /// What its newest drill found; none where it had none.
+    pub proof: Option<ProofView>,
     /// Whether it is kept from every rule.
     pub pinned: bool,
     /// Who can read it.

@@ -36,6 +36,8 @@ pub enum Event {
     },
     /// Servers, databases or plans changed.
     Databases,
+    /// Local instances came, went, started or stopped.
+    Instances,
     /// Destinations changed.
     Destinations,
     /// Backups came or went.
@@ -56,6 +58,15 @@ pub enum Event {
         test_id: String,
         /// The line.
         step: TestStep,
+    },
+    /// A table of a backup is being written into a file. At most four times a second.
+    Saving {
+        /// The caller's name for it.
+        look_id: String,
+        /// Bytes of rows so far, uncompressed.
+        bytes: u64,
+        /// What they will come to.
+        of: u64,
     },
     /// The window is to show a page (from the tray or a notification).
     Navigate {

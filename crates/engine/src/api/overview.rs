@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{BackupView, RunView, ServerView};
+use super::{BackupView, ProofView, RunView, ServerView};
 
 /// The first page: one verdict, what needs somebody, every database.
 #[derive(Debug, Clone, Serialize, TS)]
@@ -81,6 +81,10 @@ pub enum NeedKind {
     CopyLost,
     /// A copy is owed and could not be made for a day.
     CopyOwed,
+    /// The newest drill of a database found that a backup does not come back as it was dumped, or could not be made.
+    NotProved,
+    /// No backup of a database was proved for 90 days.
+    Unproved,
     /// The recovery kit was never saved, and backups are encrypted to this machine's own key.
     KitUnsaved,
     /// A database is no longer on its server.
@@ -109,6 +113,11 @@ pub struct DatabaseSummary {
     pub status: DatabaseStatus,
     /// The newest backup.
     pub last_backup: Option<BackupView>,
+    /// What the newest drill found, of whichever of its backups.
+    pub proof: Option<ProofView>,
+    /// When a drill last proved one of its backups.
+    #[ts(type = "string | null")]
+    pub proved_at: Option<Timestamp>,
     /// The newest ended backup run.
     pub last_run: Option<RunView>,
     /// The run at work, waiting or queued.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use howdah_domain::{
-    DestinationId, Encryption, PlanId, RetentionRule, Schedule, Scope, Secret, Selection, ServerId,
+    DestinationId, DrillRule, Encryption, PlanId, RetentionRule, Schedule, Scope, Secret, Selection, ServerId,
 };
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -58,6 +58,9 @@ pub struct PlanDraft {
     /// For how long backups are kept; none leaves it as it is, or for a new plan keeps everything.
     #[serde(default)]
     pub retention: Option<RetentionRule>,
+    /// When its backups are proved, and what must be true in them; none leaves it as it is, or for a new plan proves none.
+    #[serde(default)]
+    pub drill: Option<DrillRule>,
     /// Whether the schedule starts it.
     pub enabled: bool,
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::BackupView;
+use super::{BackupView, DrillView, InstanceView};
 
 /// A run in a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
@@ -64,6 +64,10 @@ pub struct RunPage {
     pub log_shortened: bool,
     /// The backup it made, where it made one.
     pub backup: Option<BackupView>,
+    /// What the drill found, where it is one and came to a verdict.
+    pub drill: Option<DrillView>,
+    /// The local instance that it restored into, while that is there.
+    pub instance: Option<InstanceView>,
     /// The five good backups of the same database before this run, newest first: to compare with.
     pub earlier: Vec<BackupView>,
 }

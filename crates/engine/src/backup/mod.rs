@@ -325,7 +325,7 @@ async fn clean_up(
     if let Err(failure) = result {
         ledger.keep(number);
         reporter.warn(format!(
-            "What this backup had written at {} could not be removed yet ({}). Howdah tries again.",
+            "What this backup had written at {} could not be removed yet: {} Howdah tries again.",
             target.name, failure.message
         ));
     }

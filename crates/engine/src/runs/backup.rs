@@ -275,6 +275,7 @@ pub(crate) fn listed(
             age_recipients: encryption.age_recipients.clone(),
             age_passphrase: encryption.age_passphrase,
         }),
+        proof: None,
         copies,
     }
 }

@@ -65,7 +65,7 @@ impl Engine {
             progress: Some(progress),
         };
         let ended = self.write_end(run, to, &outcome, made).await?;
-        // Only now it makes room for the next check of a copy.
+        // Only now it makes room for the next check of a copy, and the next drill.
         self.0.upkeep_changed.notify_one();
         self.tell_end(&ended).await;
         self.follow_up(&ended).await;
@@ -184,6 +184,19 @@ impl Engine {
                     format!("A backup of {} could not be checked", run.database_name)
                 };
                 Some(Message::failed(title, failure))
+            }
+            (RunState::Failed, RunKind::Drill) => {
+                let failure = run.failure.as_ref()?;
+                let title = if failure.code == FailureCode::NotEqual {
+                    format!("A backup of {} is not proved", run.database_name)
+                } else {
+                    format!("The drill of {} could not be made", run.database_name)
+                };
+                Some(Message::failed(title, failure))
+            }
+            (RunState::Failed, RunKind::Restore) => {
+                let title = format!("The restore of {} failed", run.database_name);
+                Some(Message::failed(title, run.failure.as_ref()?))
             }
             _ => None,
         }

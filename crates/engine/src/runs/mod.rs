@@ -3,7 +3,9 @@
 pub(crate) mod backup;
 mod conclude;
 pub(crate) mod copies;
+mod drill;
 mod recorder;
+pub(crate) mod restore;
 mod sharing;
 pub(crate) mod verify;
 
@@ -162,10 +164,8 @@ impl Engine {
             RunKind::Verify => self.verify(run, recording, cancel).await,
             RunKind::Copy => Box::pin(self.make_copies(run, recording, cancel)).await,
             RunKind::Prune => self.delete_copies(run, recording, cancel).await,
-            RunKind::Restore => Err(Failure::new(
-                FailureCode::InvalidInput,
-                "A restore is done by the command that asked for it, not by the dispatcher.",
-            )),
+            RunKind::Restore => Box::pin(self.bring_back(run, recording, cancel)).await,
+            RunKind::Drill => Box::pin(self.prove(run, recording, cancel)).await,
         }
     }
 }

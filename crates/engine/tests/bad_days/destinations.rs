@@ -3,71 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_domain::{BackupId, Connection, Failure, FailureCode, Phase, Place, Progress, Secret};
+use howdah_domain::{FailureCode, Phase, Place, Progress};
 use howdah_engine::api::LogLevel;
-use howdah_engine::backup::{BackupRequest, Finished, Ledger, Target};
 use howdah_engine::oneoff::{OneOffBackup, OneOffPlace};
 use howdah_engine::work::Reporter;
-use howdah_storage::{Destination, Fault, Faulty, Folder, ObjectPath};
+use howdah_storage::{Destination as _, Fault, Faulty, Folder};
 use howdah_testkit::Cluster;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
 use crate::children_named;
+use crate::support::unrecorded::Unrecorded;
 use crate::support::{Heard, TestEngine, failure, files_below, hold_a_table, small_disk};
-
-/// Makes a backup with parts of the test's choosing, without a run.
-struct ByHand {
-    connection: Connection,
-    secret: Secret,
-    patience: Duration,
-    destination: Arc<dyn Destination>,
-    globals: bool,
-    reporter: Arc<dyn Reporter>,
-}
-
-impl ByHand {
-    async fn back_up(self, test: &TestEngine) -> Result<Finished, Failure> {
-        struct NoLedger;
-        #[async_trait::async_trait]
-        impl Ledger for NoLedger {
-            async fn begin(&self, _: &BackupId, _: &ObjectPath) -> Result<(), Failure> {
-                Ok(())
-            }
-            async fn removed(&self, _: usize) -> Result<(), Failure> {
-                Ok(())
-            }
-            fn keep(&self, _: usize) {}
-        }
-        let request = BackupRequest {
-            server_name: "shop".to_owned(),
-            connection: self.connection,
-            secret: Some(self.secret),
-            selection: Default::default(),
-            globals: self.globals,
-            encode: Default::default(),
-            recipients: None,
-            patience: self.patience,
-            lock_wait: Duration::from_secs(60),
-            expected_raw_bytes: None,
-            targets: vec![Target {
-                name: self.destination.name(),
-                destination: self.destination,
-            }],
-        };
-        let never = CancellationToken::new();
-        let programs = test.engine.programs();
-        howdah_engine::backup::back_up(
-            &request,
-            programs,
-            &NoLedger,
-            &self.reporter,
-            &*test.clock,
-            &never,
-        )
-        .await
-    }
-}
 
 async fn prepared(test: &TestEngine) -> Folder {
     let folder = Folder::new(test.folder());
@@ -80,16 +27,16 @@ async fn a_pg_dump_that_stays_silent_is_ended_and_the_run_says_what_it_waited_fo
     let cluster = Cluster::start(17).await.unwrap();
     let _holder = hold_a_table(&cluster, "postgres").await;
     let test = TestEngine::start().await;
-    let by_hand = ByHand {
+    let backup = Unrecorded {
         connection: cluster.connection("postgres"),
         secret: cluster.password(),
         patience: Duration::from_secs(2),
-        destination: Arc::new(prepared(&test).await),
+        destinations: vec![Arc::new(prepared(&test).await)],
         globals: false,
         reporter: Arc::new(Heard::default()),
     };
     let begun = std::time::Instant::now();
-    let failure = failure(by_hand.back_up(&test).await.map(|made| made.folder));
+    let failure = failure(backup.back_up(&test).await.map(|made| made.folder));
     assert_eq!(failure.code, FailureCode::Stalled, "{failure:?}");
     assert!(failure.message.contains("held"), "{failure:?}");
     assert!(
@@ -130,15 +77,17 @@ async fn a_destination_that(#[case] fault: Fault, #[case] only: &str, #[case] co
     let sql = "CREATE TABLE t AS SELECT n, md5(n::text) || md5((n * 7)::text) AS text FROM generate_series(1, 100000) n";
     cluster.sql("postgres", sql).await.unwrap();
     let test = TestEngine::start().await;
-    let by_hand = ByHand {
+    let backup = Unrecorded {
         connection: cluster.connection("postgres"),
         secret: cluster.password(),
         patience: Duration::from_secs(3),
-        destination: Arc::new(Faulty::new(Arc::new(prepared(&test).await), fault).only(only)),
+        destinations: vec![Arc::new(
+            Faulty::new(Arc::new(prepared(&test).await), fault).only(only),
+        )],
         globals: false,
         reporter: Arc::new(Heard::default()),
     };
-    let failure = failure(by_hand.back_up(&test).await.map(|made| made.folder));
+    let failure = failure(backup.back_up(&test).await.map(|made| made.folder));
     assert_eq!(failure.code, code, "{failure:?}");
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
     assert_eq!(children_named("pg_dump"), Vec::<i32>::new());
@@ -162,16 +111,16 @@ impl Reporter for FreezeAt {
 async fn a_pg_dumpall_that_stays_silent_is_ended() {
     let cluster = Arc::new(Cluster::start(17).await.unwrap());
     let test = TestEngine::start().await;
-    let by_hand = ByHand {
+    let backup = Unrecorded {
         connection: cluster.connection("postgres"),
         secret: cluster.password(),
         patience: Duration::from_secs(3),
-        destination: Arc::new(prepared(&test).await),
+        destinations: vec![Arc::new(prepared(&test).await)],
         globals: true,
         reporter: Arc::new(FreezeAt(cluster.clone(), Phase::Finishing)),
     };
     let begun = std::time::Instant::now();
-    let failure = failure(by_hand.back_up(&test).await.map(|made| made.folder));
+    let failure = failure(backup.back_up(&test).await.map(|made| made.folder));
     cluster.thaw();
     assert_eq!(failure.code, FailureCode::Stalled, "{failure:?}");
     assert!(failure.message.contains("pg_dumpall"), "{failure:?}");

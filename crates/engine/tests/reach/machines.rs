@@ -8,6 +8,7 @@ use howdah_testkit::moto::Moto;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::support::TestEngine;
+use crate::support::by_hand::saved;
 use crate::{ROWS, bucket, by_hand, moto, server, until};
 
 /// A machine with a plan for every night into the bucket.
@@ -21,14 +22,8 @@ async fn machine(cluster: &Cluster, moto: &Moto) -> (TestEngine, PlanDraft) {
         },
         ..by_hand(shop, vec![kept.id])
     };
-    let plan = test.engine.save_plan(draft.clone()).await.unwrap();
-    (
-        test,
-        PlanDraft {
-            id: Some(plan.id),
-            ..draft
-        },
-    )
+    let draft = saved(&test, draft).await;
+    (test, draft)
 }
 
 /// Lets it be that time on a machine, and waits for what the schedule brings.

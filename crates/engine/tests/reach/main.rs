@@ -16,12 +16,13 @@ mod tunnel;
 use std::time::Duration;
 
 use howdah_domain::destination::S3Place;
-use howdah_domain::{DestinationId, Environment, Place, RunState, Schedule, Scope, Secret, ServerId};
-use howdah_engine::api::{BackupView, ConnectionInput, DestinationInput, PlanDraft, RunView};
+use howdah_domain::{DestinationId, Place, Secret};
+use howdah_engine::api::DestinationInput;
 use howdah_testkit::Cluster;
 use howdah_testkit::moto::Moto;
 use howdah_testkit::rclone::{PASSWORD, USER};
 use support::TestEngine;
+use support::by_hand::{by_hand, folder_at, server};
 
 /// A table with rows enough to be worth something.
 const ROWS: &str = "CREATE TABLE t AS SELECT n, md5(n::text) AS text FROM generate_series(1, 20000) n";
@@ -51,43 +52,8 @@ fn bucket(moto: &Moto) -> DestinationInput {
 /// A folder of the test's as a destination.
 fn folder(test: &TestEngine, name: &str) -> DestinationInput {
     DestinationInput {
-        id: None,
         name: Some(name.to_owned()),
-        place: Place::folder(test.dir.path().join(name)),
-        secret: None,
-        sign_in: None,
-    }
-}
-
-/// The cluster as a server of that name.
-async fn server(test: &TestEngine, cluster: &Cluster, name: &str) -> ServerId {
-    let input = ConnectionInput::Form {
-        connection: cluster.connection("postgres"),
-        password: Some(cluster.password()),
-        ssh_secret: None,
-    };
-    let added = test.engine.add_server(input, name, Environment::None).await;
-    added.unwrap().id
-}
-
-/// A plan of the database `postgres`, to be begun by hand.
-fn by_hand(server_id: ServerId, destinations: Vec<DestinationId>) -> PlanDraft {
-    PlanDraft {
-        id: None,
-        server_id,
-        scope: Scope::Database {
-            name: "postgres".to_owned(),
-        },
-        selection: Default::default(),
-        globals: true,
-        schedule: Schedule::Manual,
-        time_zone: "UTC".to_owned(),
-        folder: None,
-        destinations,
-        encryption: None,
-        passphrase: None,
-        retention: None,
-        enabled: true,
+        ..folder_at(&test.dir.path().join(name))
     }
 }
 
@@ -119,23 +85,6 @@ impl Shop {
             destinations,
             _cluster: cluster,
         }
-    }
-}
-
-impl TestEngine {
-    /// Backs up the only database, and waits for the end.
-    async fn back_up_now(&self) -> RunView {
-        let database = self.engine.overview().await.unwrap().databases.remove(0);
-        let run = self.engine.back_up_now(&database.id).await.unwrap().remove(0);
-        self.ended(&run).await
-    }
-
-    /// As [`Self::back_up_now`], with success.
-    async fn backed_up(&self) -> BackupView {
-        let run = self.back_up_now().await;
-        assert_eq!(run.state, RunState::Succeeded, "{:?}", run.failure);
-        let page = self.engine.backup_page(&run.backup_id.unwrap()).await;
-        page.unwrap().backup
     }
 }
 

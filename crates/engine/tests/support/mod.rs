@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, dead_code, unreachable_pub)] // each test file uses what it needs
 
+pub mod by_hand;
 pub mod nightly;
+pub mod unrecorded;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};

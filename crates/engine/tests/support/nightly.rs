@@ -4,49 +4,25 @@ use std::time::Duration;
 
 use howdah_domain::schedule::TimeOfDay;
 use howdah_domain::{Environment, RunState, Schedule, Scope, Trigger};
-use howdah_engine::api::{ConnectionInput, PlanDraft, RunView};
+use howdah_engine::api::{PlanDraft, RunView};
 use howdah_testkit::Cluster;
 use jiff::{SignedDuration, Timestamp};
 
 use super::TestEngine;
+use super::by_hand::{by_hand, saved, server_in};
 
 /// A plan that is due at four every morning, UTC.
 pub async fn nightly(test: &TestEngine, cluster: &Cluster, scope: Scope) -> PlanDraft {
-    let server = test
-        .engine
-        .add_server(
-            ConnectionInput::Form {
-                connection: cluster.connection("postgres"),
-                password: Some(cluster.password()),
-                ssh_secret: None,
-            },
-            "shop",
-            Environment::Production,
-        )
-        .await
-        .unwrap();
+    let server = server_in(test, cluster, "shop", Environment::Production).await;
     let draft = PlanDraft {
-        id: None,
-        server_id: server.id,
         scope,
-        selection: Default::default(),
-        globals: true,
         schedule: Schedule::Daily {
             at: TimeOfDay { hour: 4, minute: 0 },
         },
-        time_zone: "UTC".to_owned(),
         folder: Some(test.folder()),
-        destinations: Vec::new(),
-        encryption: None,
-        passphrase: None,
-        retention: None,
-        enabled: true,
+        ..by_hand(server, Vec::new())
     };
-    let plan = test.engine.save_plan(draft.clone()).await.unwrap();
-    PlanDraft {
-        id: Some(plan.id),
-        ..draft
-    }
+    saved(test, draft).await
 }
 
 /// One database.

@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rustls::client::Resumption;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use suppaftp::tokio::{AsyncRustlsStream, AsyncTlsConnector};
 use suppaftp::{FtpError, FtpResult};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::Error;
+use crate::{Error, authorities};
 
 /// Sessions that a control connection remembers.
 const SESSIONS: usize = 8;
@@ -27,18 +26,9 @@ pub(super) fn config(ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca_file {
-        let unusable = |why: String| Error::Misconfigured {
-            why: format!(
-                "The certificate file {} cannot be used: {why}. It must be a PEM file with the authority's certificate.",
-                file.display()
-            ),
-        };
-        let own = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unusable(error.to_string()))?;
-        let (added, _) = roots.add_parsable_certificates(own);
+        let (added, _) = roots.add_parsable_certificates(authorities::read(file)?);
         if added == 0 {
-            return Err(unusable("it holds no certificate".to_owned()));
+            return Err(authorities::unusable(file, "it holds no certificate"));
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

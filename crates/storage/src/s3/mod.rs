@@ -30,14 +30,13 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
-pub use self::request::Patience;
-
 use self::client::Settings;
 use self::learned::{Conditions, Learned};
 use self::parts::{LARGEST_OBJECT, Parts};
 use self::refusal::{At, Kind, Refusal};
 use self::upload::S3Upload;
 use crate::destination::{Destination, Entry, MANIFEST, Object, ObjectWriter, Stat};
+use crate::patience::Patience;
 use crate::upload::{Uploading, unless_cancelled};
 use crate::{Error, ObjectPath};
 
@@ -71,7 +70,7 @@ impl S3 {
     /// # Errors
     /// [`Error::Misconfigured`] where the place cannot be one, or its certificate file cannot be read.
     pub fn new(place: &S3Place, secret: Option<&Secret>) -> Result<Self, Error> {
-        Self::patient(place, secret, Patience::default())
+        Self::patient(place, secret, request::usual_patience())
     }
 
     /// As [`S3::new`], with a patience of the caller's own.

@@ -15,25 +15,14 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::refusal::{Kind, Refusal};
+use crate::patience::Patience;
 
-/// How long a store is waited for, and how often it is asked again.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// Until a connection stands, TLS included.
-    pub connect: Duration,
-    /// While no byte moves.
-    pub idle: Duration,
-    /// Before each further attempt. Where the store names a longer pause, that counts.
-    pub pauses: Vec<Duration>,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(15),
-            idle: Duration::from_secs(60),
-            pauses: [300, 1_500, 5_000].map(Duration::from_millis).to_vec(),
-        }
+/// How long a store is waited for: it may take minutes to put the parts of an upload together.
+pub(super) fn usual_patience() -> Patience {
+    Patience {
+        settle: Duration::from_secs(600),
+        pauses: [300, 1_500, 5_000].map(Duration::from_millis).to_vec(),
+        ..Patience::default()
     }
 }
 

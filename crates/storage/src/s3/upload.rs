@@ -251,7 +251,7 @@ impl S3Upload {
             let condition = self.s3.condition();
             // A store may take minutes to join thousands of parts.
             let outcome = patience
-                .send_within(patience.idle * 10, |_| {
+                .send_within(patience.settle, |_| {
                     client
                         .complete_multipart_upload()
                         .bucket(self.s3.bucket())

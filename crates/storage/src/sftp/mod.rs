@@ -49,7 +49,9 @@ pub struct Sftp {
 
 /// What the destination's calls, writers and readers share.
 struct Shared {
-    /// What people know it by.
+    /// Its URL, with how to get in.
+    name: String,
+    /// What people know it by, for errors: the same without that.
     place: String,
     target: SftpPlace,
     secret: Option<Secret>,
@@ -87,13 +89,14 @@ impl Sftp {
         patience: Duration,
     ) -> Self {
         let normal = Place::Sftp(place.clone()).normalized();
-        let shown = normal.to_string();
+        let (name, shown) = (normal.to_string(), normal.shown());
         let target = match normal {
             Place::Sftp(place) => place,
             _ => place.clone(),
         };
         Self {
             shared: Arc::new(Shared {
+                name,
                 place: shown,
                 target,
                 secret: secret.cloned(),
@@ -192,7 +195,7 @@ impl Shared {
 #[async_trait]
 impl Destination for Sftp {
     fn name(&self) -> String {
-        self.shared.place.clone()
+        self.shared.name.clone()
     }
 
     /// Makes the folder where it is not there, with those above it.

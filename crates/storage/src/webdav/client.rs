@@ -13,7 +13,7 @@ use url::Url;
 use super::error::{self, Doing};
 use super::propfind::{self, Resource};
 use crate::patience::{Patience, Silence};
-use crate::{Error, ObjectPath};
+use crate::{Error, ObjectPath, authorities};
 
 /// Escaped in a part of a path: all but the unreserved characters of RFC 3986, which every server takes as they are.
 const IN_PART: &AsciiSet = &NON_ALPHANUMERIC
@@ -75,7 +75,7 @@ impl Client {
                 .pool_idle_timeout(POOL_IDLE)
                 .pool_max_idle_per_host(idle_connections);
             if let Some(file) = &place.ca_file {
-                builder = builder.tls_certs_merge(authorities(file)?);
+                builder = builder.tls_certs_merge(trusted(file)?);
             }
             builder.build().map_err(|error| Error::Misconfigured {
                 why: format!("TLS cannot be set up for {name}: {error}."),
@@ -469,18 +469,11 @@ impl Client {
     }
 }
 
-/// The certificates of a PEM file.
-fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
-    let unusable = |why: String| Error::Misconfigured {
-        why: format!(
-            "The certificate file {} cannot be used: {why}. It must be a PEM file with the authority's certificate.",
-            file.display()
-        ),
-    };
-    let pem = std::fs::read(file).map_err(|error| unusable(error.to_string()))?;
-    let found = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| unusable(error.to_string()))?;
-    if found.is_empty() {
-        return Err(unusable("it holds no certificate".to_owned()));
-    }
-    Ok(found)
+/// An authority's certificates, as the HTTP client takes them.
+fn trusted(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
+    authorities::read(file)?
+        .iter()
+        .map(|certificate| reqwest::Certificate::from_der(certificate))
+        .collect::<Result<_, _>>()
+        .map_err(|error| authorities::unusable(file, error))
 }

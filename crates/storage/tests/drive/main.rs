@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
 mod bad_days;
+#[path = "../common/mod.rs"]
+mod common;
 mod folders;
 mod lists;
 mod sign_in;

@@ -7,24 +7,17 @@ use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::DrivePlace;
 use howdah_storage::drive::{Drive, Endpoints, Patience, StoredGrant};
-use howdah_storage::{Destination, Error, ObjectPath, ObjectWriter, Stored};
+use howdah_storage::{Destination, Error, ObjectWriter, Stored};
 use howdah_testkit::drive::{CLIENT_ID, CLIENT_SECRET, DriveEmulator};
 use tokio::io::AsyncReadExt as _;
-use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::common::{names, path, token};
 
 /// The folder of every test's destination.
 pub(crate) const FOLDER: &str = "Howdah/laptop";
 
 /// What is sent at once (`CHUNK` of the destination).
 pub(crate) const CHUNK: usize = 8 * 1024 * 1024;
-
-pub(crate) fn token() -> CancellationToken {
-    CancellationToken::new()
-}
-
-pub(crate) fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
 
 /// As patient as a test can be.
 pub(crate) fn patience() -> Patience {
@@ -99,11 +92,6 @@ pub(crate) async fn get(drive: &dyn Destination, at: &str, range: Option<Range<u
     object.body.read_to_end(&mut bytes).await.unwrap();
     assert_eq!(bytes.len() as u64, object.len);
     bytes
-}
-
-pub(crate) async fn names(drive: &dyn Destination) -> Vec<String> {
-    let entries = drive.list(None, &token()).await.unwrap();
-    entries.into_iter().map(|entry| entry.path.to_string()).collect()
 }
 
 /// Waits until no upload session is open: dropped writers clean up in a task of their own.

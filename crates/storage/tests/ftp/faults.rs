@@ -14,7 +14,8 @@ use howdah_testkit::rclone::{PASSWORD, USER};
 use howdah_testkit::tcp_gate::{Mischief, TcpGate, TcpRule, Way};
 use tokio::io::AsyncReadExt as _;
 
-use super::{at, eventually, everything, get, names, path, place, put, short, token};
+use crate::common::{eventually, everything, get, get_part, names, path, put, short, token};
+use crate::{at, place};
 
 const LARGE: usize = 20_000_000;
 
@@ -68,7 +69,7 @@ async fn a_control_connection_that_is_cut_in_mid_upload_is_told_and_leaves_nothi
     gate.cut_all();
     assert_eq!(names(&ftp).await, ["a/b"]);
     gate.cut_all();
-    assert_eq!(get(&ftp, "a/b", None).await.unwrap(), b"x");
+    assert_eq!(get(&ftp, "a/b").await.unwrap(), b"x");
 }
 
 #[tokio::test]
@@ -143,7 +144,7 @@ async fn a_body_that_is_cut_or_stops_is_an_error_and_never_a_short_read() {
         );
     }
     gate.behave();
-    assert_eq!(get(&ftp, "a/b", None).await.unwrap().len(), 3_000_000);
+    assert_eq!(get(&ftp, "a/b").await.unwrap().len(), 3_000_000);
 }
 
 #[tokio::test]
@@ -151,7 +152,7 @@ async fn a_reader_that_has_enough_gives_its_connection_back() {
     let (_server, gate, ftp) = gated().await;
     put(&ftp, "a/b", &[7; 3_000_000]).await.unwrap();
     for number in 0..10 {
-        let bytes = get(&ftp, "a/b", Some((number, number + 10))).await.unwrap();
+        let bytes = get_part(&ftp, "a/b", number..number + 10).await.unwrap();
         assert_eq!(bytes, [7; 10]);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -178,7 +179,7 @@ async fn a_byte_that_is_altered_on_its_way_never_arrives_through_tls() {
         gate.rule(TcpRule::new(Way::Down, Mischief::Flip { at }));
         put(&ftp, "a/b", b"precious").await.unwrap();
         gate.behave();
-        assert_eq!(get(&ftp, "a/b", None).await.unwrap(), b"precious");
+        assert_eq!(get(&ftp, "a/b").await.unwrap(), b"precious");
         ftp.delete_folder(&path("a"), &token()).await.unwrap();
     }
     assert_eq!(everything(&server.root()), [""; 0]);

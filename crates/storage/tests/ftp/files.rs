@@ -2,7 +2,6 @@
 //!
 //! One test starts this very test binary again as another process, to kill it; the variable [`INNER`] then holds the port.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +14,11 @@ use howdah_testkit::ftpd::Ftpd;
 use howdah_testkit::rclone::{PASSWORD, Protocol, Rclone, USER};
 use rstest::rstest;
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
 
-use super::{at, count, eventually, everything, get, names, path, place, put, served, short, token};
+use crate::common::{
+    another_process, eventually, everything, get, get_part, names, path, put, sha256, short, token,
+};
+use crate::{at, count, place, served};
 
 const INNER: &str = "HOWDAH_FTP_INNER";
 
@@ -31,7 +32,7 @@ async fn names_are_kept_whatever_is_in_them() {
         }
         assert_eq!(names(&ftp).await, wanted);
         for name in wanted {
-            assert_eq!(get(&ftp, name, None).await.unwrap(), name.as_bytes());
+            assert_eq!(get(&ftp, name).await.unwrap(), name.as_bytes());
             assert!(server.root().join(name).is_file(), "{name}");
             ftp.delete(&path(name), &token()).await.unwrap();
         }
@@ -71,20 +72,12 @@ async fn a_large_object_streams_through_and_its_parts_can_be_read(#[case] tls: F
     assert_eq!(writer.finish(len).await.unwrap().len, len);
     assert_eq!(everything(&root), ["shop", "shop/orders", "shop/orders/dump"]);
 
-    let mut object = ftp.read(&at, None, &token()).await.unwrap();
-    let mut found = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match object.body.read(&mut buffer).await.unwrap() {
-            0 => break,
-            n => found.update(&buffer[..n]),
-        }
-    }
-    assert_eq!(found.finalize(), digest.finalize());
+    let object = ftp.read(&at, None, &token()).await.unwrap();
+    assert_eq!(sha256(object).await, digest.finalize());
 
     for number in [1, pieces / 2, pieces - 1] {
         let begin = number * piece.len() as u64 + 17;
-        let bytes = get(&ftp, "shop/orders/dump", Some((begin, begin + 1000)))
+        let bytes = get_part(&ftp, "shop/orders/dump", begin..begin + 1000)
             .await
             .unwrap();
         assert_eq!(bytes, &piece[17..1017]);
@@ -96,10 +89,7 @@ async fn connections_are_used_again() {
     let (server, ftp) = served(&[]).await;
     for number in 0..5 {
         put(&ftp, &format!("a/{number}"), &[7; 100_000]).await.unwrap();
-        assert_eq!(
-            get(&ftp, &format!("a/{number}"), None).await.unwrap().len(),
-            100_000
-        );
+        assert_eq!(get(&ftp, &format!("a/{number}")).await.unwrap().len(), 100_000);
         assert_eq!(names(&ftp).await.len(), number + 1);
         // The connection comes back a moment after the last byte.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -151,7 +141,7 @@ async fn a_server_that_may_only_be_read_says_so() {
     let (server, ftp) = served(&["--permissions=elr"]).await;
     std::fs::create_dir_all(server.root().join("a")).unwrap();
     std::fs::write(server.root().join("a/b"), b"there").unwrap();
-    assert_eq!(get(&ftp, "a/b", None).await.unwrap(), b"there");
+    assert_eq!(get(&ftp, "a/b").await.unwrap(), b"there");
     let errors = [
         put(&ftp, "a/c", b"x").await.unwrap_err(),
         put(&ftp, "new/c", b"x").await.unwrap_err(),
@@ -197,7 +187,7 @@ async fn a_server_that_was_away_is_used_again() {
     let server = stopped.start().unwrap();
     assert_eq!(names(&ftp).await, ["a/1"]);
     put(&ftp, "a/2", b"second").await.unwrap();
-    assert_eq!(get(&ftp, "a/2", None).await.unwrap(), b"second");
+    assert_eq!(get(&ftp, "a/2").await.unwrap(), b"second");
     ftp.delete_folder(&path("a"), &token()).await.unwrap();
     assert!(server.files().unwrap().is_empty());
 }
@@ -267,17 +257,12 @@ async fn a_process_that_is_killed_in_mid_upload_leaves_nothing_that_removing_the
         }
     }
     let (server, ftp) = served(&[]).await;
-    let mut inner = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "files::a_process_that_is_killed_in_mid_upload_leaves_nothing_that_removing_the_folder_does_not_take",
-        ])
-        .env(INNER, server.port().to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut inner = another_process(
+        "files::a_process_that_is_killed_in_mid_upload_leaves_nothing_that_removing_the_folder_does_not_take",
+    )
+    .env(INNER, server.port().to_string())
+    .spawn()
+    .unwrap();
     let unfinished = server.root().join("shop/orders/x/dump.part");
     eventually("the upload is under way", || {
         unfinished.metadata().is_ok_and(|file| file.len() > 5_000_000)
@@ -312,7 +297,7 @@ async fn a_long_upload_keeps_the_control_connection_alive(#[case] of_rclone: boo
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(writer.finish(1_200_000).await.unwrap().len, 1_200_000);
-    assert_eq!(get(&ftp, "a/b", None).await.unwrap().len(), 1_200_000);
+    assert_eq!(get(&ftp, "a/b").await.unwrap().len(), 1_200_000);
     if let Some(server) = python {
         assert!(count(&server, "NOOP") >= 3, "{}", server.log());
     }

@@ -2,38 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod files;
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use howdah_domain::destination::{FtpPlace, FtpTls};
 use howdah_domain::{FailureCode, Secret};
-use howdah_storage::{Destination, Error, Ftp, MissingWhy, ObjectPath, Patience, conformance};
+use howdah_storage::{Destination as _, Error, Ftp, MissingWhy, ObjectPath, Patience, conformance};
 use howdah_testkit::certificates::Certificates;
 use howdah_testkit::ftpd::Ftpd;
 use howdah_testkit::rclone::{PASSWORD, Protocol, Rclone, USER};
 use rstest::rstest;
-use tokio::io::AsyncReadExt as _;
-use tokio_util::sync::CancellationToken;
 
-fn token() -> CancellationToken {
-    CancellationToken::new()
-}
-
-fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
-
-fn short() -> Patience {
-    Patience {
-        connect: Duration::from_secs(10),
-        idle: Duration::from_secs(20),
-        settle: Duration::from_secs(30),
-        pauses: [20, 40, 80].map(Duration::from_millis).to_vec(),
-    }
-}
+use common::{everything, get, names, path, put, short, shown, token};
 
 fn place(port: u16) -> FtpPlace {
     FtpPlace {
@@ -55,58 +39,6 @@ async fn served(arguments: &[&str]) -> (Ftpd, Ftp) {
     let ftp = at(&place(server.port()));
     ftp.prepare(&token()).await.unwrap();
     (server, ftp)
-}
-
-async fn put(destination: &dyn Destination, at: &str, bytes: &[u8]) -> Result<(), Error> {
-    let mut writer = destination.create(&path(at), None, &token()).await?;
-    for piece in bytes.chunks(100_000) {
-        writer.write(Bytes::copy_from_slice(piece)).await?;
-    }
-    writer.finish(bytes.len() as u64).await.map(drop)
-}
-
-async fn names(destination: &dyn Destination) -> Vec<String> {
-    let entries = destination.list(None, &token()).await.unwrap();
-    entries.into_iter().map(|entry| entry.path.to_string()).collect()
-}
-
-async fn get(destination: &dyn Destination, at: &str, range: Option<(u64, u64)>) -> Result<Vec<u8>, Error> {
-    let range = range.map(|(begin, end)| begin..end);
-    let mut object = destination.read(&path(at), range, &token()).await?;
-    let mut bytes = Vec::new();
-    object.body.read_to_end(&mut bytes).await.unwrap();
-    Ok(bytes)
-}
-
-/// Everything that people and logs could see of an error.
-fn shown(error: &Error) -> String {
-    let failure = serde_json::to_string(&error.to_failure()).unwrap();
-    format!("{error} {error:?} {failure}")
-}
-
-/// Every file and folder below, relative, in order.
-fn everything(root: &std::path::Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for item in std::fs::read_dir(folder).unwrap() {
-            let item = item.unwrap().path();
-            if item.is_dir() {
-                folders.push(item.clone());
-            }
-            found.push(item.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
-        }
-    }
-    found.sort();
-    found
-}
-
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// How often the server was given a command.
@@ -318,7 +250,7 @@ async fn a_folder_that_is_gone_is_missing_and_comes_back_only_when_prepared() {
             ftp.list(None, &token()).await.unwrap_err(),
             ftp.list(Some(&there), &token()).await.unwrap_err(),
             ftp.stat(&there, &token()).await.unwrap_err(),
-            get(&ftp, "a/b", None).await.unwrap_err(),
+            get(&ftp, "a/b").await.unwrap_err(),
             ftp.delete(&there, &token()).await.unwrap_err(),
             ftp.delete_folder(&there, &token()).await.unwrap_err(),
             ftp.free_space(&token()).await.unwrap_err(),

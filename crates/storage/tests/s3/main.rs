@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
 mod bad_days;
+#[path = "../common/mod.rs"]
+mod common;
 mod killed;
 mod place;
 mod support;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use howdah_domain::Secret;
 use howdah_domain::destination::S3Place;
-use howdah_storage::s3::Patience;
-use howdah_storage::{Destination, Error, ObjectPath, S3, Stored};
+use howdah_storage::{Destination, Error, Patience, S3, Stored};
 use howdah_testkit::gate::{Gate, Trick};
 use howdah_testkit::moto::Moto;
 use howdah_testkit::rclone::{PASSWORD, Protocol, Rclone, USER};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use crate::common::{names, path};
 
 /// A part of an upload of unknown length.
 pub(crate) const PART: usize = 16 * 1024 * 1024;
@@ -21,6 +22,7 @@ pub(crate) fn quick() -> Patience {
     Patience {
         connect: Duration::from_secs(5),
         idle: Duration::from_secs(10),
+        settle: Duration::from_secs(100),
         pauses: [20, 50, 100].map(Duration::from_millis).to_vec(),
     }
 }
@@ -29,6 +31,7 @@ pub(crate) fn quick() -> Patience {
 pub(crate) fn hasty() -> Patience {
     Patience {
         idle: Duration::from_secs(1),
+        settle: Duration::from_secs(10),
         pauses: vec![Duration::from_millis(20)],
         ..quick()
     }
@@ -79,10 +82,6 @@ impl Gated<Moto> {
     pub(crate) fn is_empty(&self) -> bool {
         self.server.is_empty("backups").unwrap()
     }
-}
-
-pub(crate) fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
 }
 
 pub(crate) fn never() -> CancellationToken {
@@ -139,9 +138,4 @@ pub(crate) async fn get(s3: &dyn Destination, at: &str) -> Result<Bytes, Error> 
             .downcast::<Error>()
             .unwrap_or_else(|other| panic!("a body fails with an error of ours, not {other:?}"))),
     }
-}
-
-pub(crate) async fn names(s3: &dyn Destination) -> Vec<String> {
-    let entries = s3.list(None, &never()).await.unwrap();
-    entries.into_iter().map(|entry| entry.path.to_string()).collect()
 }

@@ -14,7 +14,8 @@ use howdah_testkit::tcp_gate::{Mischief, TcpGate, TcpRule, Way};
 use rstest::rstest;
 use tokio::io::AsyncReadExt as _;
 
-use super::{at, eventually, get, names, path, place, put, remove_in_the_end, serve, short, token};
+use crate::common::{eventually, get, names, path, put, short, token};
+use crate::{at, place, remove_in_the_end, serve};
 
 /// More than is kept back.
 const LARGE: usize = 40_000_000;

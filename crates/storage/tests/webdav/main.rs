@@ -4,41 +4,25 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap like the tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 
-use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use howdah_domain::destination::WebdavPlace;
 use howdah_domain::{FailureCode, Secret};
-use howdah_storage::{Destination, Error, MANIFEST, MissingWhy, ObjectPath, Patience, Webdav, conformance};
+use howdah_storage::{Destination as _, Error, MANIFEST, MissingWhy, ObjectPath, Webdav, conformance};
 use howdah_testkit::certificates::Certificates;
 use howdah_testkit::chance::Chance;
 use howdah_testkit::rclone::{PASSWORD, Protocol, Rclone, USER};
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
-use tokio_util::sync::CancellationToken;
+
+use common::{another_process, eventually, get, get_part, names, path, put, sha256, short, shown, token};
 
 const INNER: &str = "HOWDAH_WEBDAV_INNER";
-
-fn token() -> CancellationToken {
-    CancellationToken::new()
-}
-
-fn path(text: &str) -> ObjectPath {
-    ObjectPath::new(text).unwrap()
-}
-
-fn short() -> Patience {
-    Patience {
-        connect: Duration::from_secs(10),
-        idle: Duration::from_secs(20),
-        settle: Duration::from_secs(30),
-        pauses: [20, 40, 80].map(Duration::from_millis).to_vec(),
-    }
-}
 
 fn place(url: &str) -> WebdavPlace {
     WebdavPlace {
@@ -65,39 +49,6 @@ async fn served() -> (Rclone, Webdav) {
     let webdav = at(&url(server.port()));
     webdav.prepare(&token()).await.unwrap();
     (server, webdav)
-}
-
-async fn put(destination: &dyn Destination, at: &str, bytes: &[u8]) -> Result<(), Error> {
-    let mut writer = destination.create(&path(at), None, &token()).await?;
-    writer.write(Bytes::copy_from_slice(bytes)).await?;
-    writer.finish(bytes.len() as u64).await.map(drop)
-}
-
-async fn names(destination: &dyn Destination) -> Vec<String> {
-    let entries = destination.list(None, &token()).await.unwrap();
-    entries.into_iter().map(|entry| entry.path.to_string()).collect()
-}
-
-async fn get(destination: &dyn Destination, at: &str) -> Result<Vec<u8>, Error> {
-    let mut object = destination.read(&path(at), None, &token()).await?;
-    let mut bytes = Vec::new();
-    object.body.read_to_end(&mut bytes).await.unwrap();
-    Ok(bytes)
-}
-
-/// Everything that people and logs could see of an error.
-fn shown(error: &Error) -> String {
-    let failure = serde_json::to_string(&error.to_failure()).unwrap();
-    format!("{error} {error:?} {failure}")
-}
-
-/// Waits until something holds.
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]
@@ -259,25 +210,12 @@ async fn a_large_object_streams_through_and_its_parts_can_be_read() {
     assert_eq!(writer.finish(len).await.unwrap().len, len);
     assert_eq!(server.files().unwrap(), ["shop/orders/dump"]);
 
-    let mut object = webdav.read(&at, None, &token()).await.unwrap();
-    let mut found = Sha256::new();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match object.body.read(&mut buffer).await.unwrap() {
-            0 => break,
-            n => found.update(&buffer[..n]),
-        }
-    }
-    assert_eq!(found.finalize(), digest.finalize());
+    let object = webdav.read(&at, None, &token()).await.unwrap();
+    assert_eq!(sha256(object).await, digest.finalize());
 
     let begin = 123 * piece.len() as u64 + 17;
-    let mut part = webdav
-        .read(&at, Some(begin..begin + 1000), &token())
-        .await
-        .unwrap();
-    let mut bytes = Vec::new();
-    part.body.read_to_end(&mut bytes).await.unwrap();
-    assert_eq!(bytes, &piece[17..1017]);
+    let part = get_part(&webdav, at.as_str(), begin..begin + 1000).await.unwrap();
+    assert_eq!(part, &piece[17..1017]);
 }
 
 #[tokio::test]
@@ -402,17 +340,12 @@ async fn a_process_that_is_killed_in_mid_upload_leaves_nothing_that_removing_the
         }
     }
     let (server, webdav) = served().await;
-    let mut inner = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "a_process_that_is_killed_in_mid_upload_leaves_nothing_that_removing_the_folder_does_not_take",
-        ])
-        .env(INNER, url(server.port()))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut inner = another_process(
+        "a_process_that_is_killed_in_mid_upload_leaves_nothing_that_removing_the_folder_does_not_take",
+    )
+    .env(INNER, url(server.port()))
+    .spawn()
+    .unwrap();
     let unfinished = server.root().join("shop/orders/x/dump.unfinished");
     eventually("the upload is under way", || {
         unfinished.metadata().is_ok_and(|file| file.len() > 5_000_000)

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, ToSql, named_params};
 use serde::{Deserialize, Serialize};
 
+use super::drills::Proof;
 use super::found;
 use crate::{
     Result,
@@ -46,6 +47,8 @@ pub struct Backup {
     pub pinned: bool,
     /// How it is encrypted, as its manifest has it; none is plain.
     pub encryption: Option<BackupEncryption>,
+    /// What its newest drill found; read with the backup, not written with it.
+    pub proof: Option<Proof>,
     /// Where it lies.
     pub copies: Vec<BackupCopy>,
 }
@@ -188,6 +191,14 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Backup> {
         client_version: row.get("client_version")?,
         pinned: row.get("pinned")?,
         encryption: row.get::<_, Option<Json<_>>>("encryption")?.map(|json| json.0),
+        proof: match row.get::<_, Option<Time>>("p_finished_at")? {
+            None => None,
+            Some(Time(finished_at)) => Some(Proof {
+                finished_at,
+                proved: row.get("p_proved")?,
+                run_id: row.get::<_, Option<Id<_>>>("p_run_id")?.map(|id| id.0),
+            }),
+        },
         copies: Vec::new(),
     })
 }
@@ -498,8 +509,11 @@ pub(super) fn query(connection: &Connection, rest: &str, parameters: &[&dyn ToSq
         "WITH chosen AS MATERIALIZED (SELECT b.* FROM backups b {rest})
          SELECT chosen.*, c.destination_id AS c_destination_id, c.path AS c_path, c.state AS c_state,
             c.verified_at AS c_verified_at, c.failure AS c_failure, c.attempts AS c_attempts,
-            c.next_attempt_at AS c_next_attempt_at, c.looked_at AS c_looked_at, c.checksums AS c_checksums, d.name AS c_destination_name, d.place AS c_place
-         FROM chosen LEFT JOIN copies c ON c.backup_id = chosen.id LEFT JOIN destinations d ON d.id = c.destination_id
+            c.next_attempt_at AS c_next_attempt_at, c.looked_at AS c_looked_at, c.checksums AS c_checksums,
+            d.name AS c_destination_name, d.place AS c_place,
+            p.finished_at AS p_finished_at, p.proved AS p_proved, p.run_id AS p_run_id
+         FROM chosen LEFT JOIN drills p ON p.number = (SELECT max(number) FROM drills WHERE backup_id = chosen.id)
+         LEFT JOIN copies c ON c.backup_id = chosen.id LEFT JOIN destinations d ON d.id = c.destination_id
          ORDER BY chosen.started_at DESC, chosen.id DESC, d.name"
     ))?;
     let mut rows = statement.query(parameters)?;

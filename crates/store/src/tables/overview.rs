@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::{
     backups::{self, Backup, GOOD},
     databases::{self, Database},
+    drills,
     runs::{self, Run},
     servers,
 };
@@ -34,9 +35,11 @@ pub struct Standing {
     pub active_runs: Vec<Run>,
     /// Stored bytes of its newest good backups, oldest first; at most [`SIZES`].
     pub sizes: Vec<u64>,
+    /// What drills say of it; none where it had none.
+    pub drills: Option<drills::Standing>,
 }
 
-/// Every database of a server that was not removed, by server and name. Six queries, each by index.
+/// Every database of a server that was not removed, by server and name. Seven queries, each by index.
 pub fn standings(connection: &Connection) -> Result<Vec<Standing>> {
     let servers: HashMap<_, _> = servers::list(connection)?
         .into_iter()
@@ -50,6 +53,7 @@ pub fn standings(connection: &Connection) -> Result<Vec<Standing>> {
     });
     let mut active_runs = by_database(runs::active(connection)?, |run| run.database_id.clone());
     let mut sizes = newest_sizes(connection)?;
+    let mut drills = drills::standings(connection)?;
     Ok(databases::list(connection)?
         .into_iter()
         .filter_map(|database| {
@@ -59,6 +63,7 @@ pub fn standings(connection: &Connection) -> Result<Vec<Standing>> {
                 last_run: last_runs.remove(&database.id).and_then(|mut all| all.pop()),
                 active_runs: active_runs.remove(&database.id).unwrap_or_default(),
                 sizes: sizes.remove(&database.id).unwrap_or_default(),
+                drills: drills.remove(&database.id),
                 database,
             })
         })

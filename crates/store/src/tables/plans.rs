@@ -11,7 +11,7 @@ use crate::{
     column::{Id, Json, Time},
 };
 
-const COLUMNS: &str = "id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at, encryption, retention";
+const COLUMNS: &str = "id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at, encryption, retention, drill";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
     Ok(Plan {
@@ -25,6 +25,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
         destinations: Vec::new(),
         encryption: row.get::<_, Json<_>>("encryption")?.0,
         retention: row.get::<_, Json<_>>("retention")?.0,
+        drill: row.get::<_, Json<_>>("drill")?.0,
         level: row.get("level")?,
         enabled: row.get("enabled")?,
         created_at: row.get::<_, Time>("created_at")?.0,
@@ -36,9 +37,9 @@ pub fn insert(connection: &Connection, plan: &Plan) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO plans (id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at,
-                encryption, retention)
+                encryption, retention, drill)
              VALUES (:id, :server_id, :scope, :selection, :globals, :schedule, :time_zone, :level, :enabled, :created_at,
-                :encryption, :retention)",
+                :encryption, :retention, :drill)",
         )?
         .execute(named_params! {
             ":id": Id(&plan.id),
@@ -52,6 +53,7 @@ pub fn insert(connection: &Connection, plan: &Plan) -> Result<()> {
             ":enabled": plan.enabled,
             ":encryption": Json(&plan.encryption),
             ":retention": Json(&plan.retention),
+            ":drill": Json(&plan.drill),
             ":created_at": Time(plan.created_at),
         })?;
     write_destinations(connection, plan)
@@ -66,7 +68,8 @@ pub fn update(connection: &Connection, plan: &Plan) -> Result<()> {
     let changed = connection
         .prepare_cached(
             "UPDATE plans SET scope = :scope, selection = :selection, globals = :globals, schedule = :schedule,
-                time_zone = :time_zone, level = :level, enabled = :enabled, encryption = :encryption, retention = :retention
+                time_zone = :time_zone, level = :level, enabled = :enabled, encryption = :encryption, retention = :retention,
+                drill = :drill
              WHERE id = :id",
         )?
         .execute(named_params! {
@@ -80,6 +83,7 @@ pub fn update(connection: &Connection, plan: &Plan) -> Result<()> {
             ":enabled": plan.enabled,
             ":encryption": Json(&plan.encryption),
             ":retention": Json(&plan.retention),
+            ":drill": Json(&plan.drill),
         })?;
     found(changed, "plan")?;
     connection

@@ -6,6 +6,7 @@ use howdah_domain::{
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, named_params};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, OwnerId, Result,
@@ -217,6 +218,25 @@ pub fn insert(connection: &Connection, run: &NewRun) -> Result<Run> {
             ":progress": Json(Progress::default()),
         })?;
     known(connection, &run.id)
+}
+
+/// Keeps what a run was asked to do, in the transaction that records it.
+pub fn put_request<T: Serialize>(connection: &Connection, id: &RunId, request: &T) -> Result<()> {
+    connection
+        .prepare_cached("INSERT INTO run_requests (run_id, request) VALUES (?1, ?2)")?
+        .execute((Id(id), Json(request)))?;
+    Ok(())
+}
+
+/// What a run was asked to do.
+///
+/// # Errors
+/// Where it is of another shape, too.
+pub fn request<T: DeserializeOwned>(connection: &Connection, id: &RunId) -> Result<Option<T>> {
+    Ok(connection
+        .prepare_cached("SELECT request FROM run_requests WHERE run_id = ?1")?
+        .query_row([Id(id)], |row| Ok(row.get::<_, Json<T>>(0)?.0))
+        .optional()?)
 }
 
 /// A run.

@@ -1,6 +1,6 @@
-//! What the store's tests share: rows to begin with, chance with a seed, and the test program as a child process of itself.
+//! What the store's tests share: rows to begin with, and the test program as a child process of itself.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, dead_code)] // helpers of tests are tests; not every test needs all
+#![allow(clippy::unwrap_used, dead_code)] // helpers of tests are tests; not every test needs all
 
 use std::{
     path::Path,
@@ -45,35 +45,6 @@ pub(crate) fn role() -> Option<(String, std::path::PathBuf)> {
         std::env::var(ROLE).ok()?,
         std::env::var_os("HOWDAH_TEST_DIR")?.into(),
     ))
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough chance for a test, the same for the same seed.
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    /// From HOWDAH_TEST_SEED where that is set, from the clock otherwise; printed, so that a failure can be repeated.
-    pub(crate) fn new() -> Self {
-        let seed = std::env::var("HOWDAH_TEST_SEED")
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_else(|| {
-                u64::try_from(Timestamp::now().as_nanosecond() & i128::from(u64::MAX)).unwrap()
-            });
-        println!("HOWDAH_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
 }
 
 /// Ten random bytes, for an id.
@@ -143,6 +114,7 @@ pub(crate) fn plan(server_id: &ServerId, destinations: Vec<DestinationId>) -> Pl
         destinations,
         encryption: Encryption::None,
         retention: RetentionRule::default(),
+        drill: howdah_domain::DrillRule::default(),
         level: 3,
         enabled: true,
         created_at: moment(0),
@@ -222,6 +194,7 @@ impl World {
             client_version: "17.5".to_owned(),
             pinned: false,
             encryption: None,
+            proof: None,
             copies: vec![BackupCopy {
                 destination_name: self.destination.name.clone(),
                 ..BackupCopy::present(

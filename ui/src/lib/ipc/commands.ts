@@ -19,6 +19,7 @@ import type { Environment } from './generated/Environment';
 import type { ExportRequest } from './generated/ExportRequest';
 import type { ExportView } from './generated/ExportView';
 import type { ImportReport } from './generated/ImportReport';
+import type { InstanceView } from './generated/InstanceView';
 import type { KeyringState } from './generated/KeyringState';
 import type { KeyView } from './generated/KeyView';
 import type { KitReport } from './generated/KitReport';
@@ -27,10 +28,17 @@ import type { ParsedConnection } from './generated/ParsedConnection';
 import type { Plan } from './generated/Plan';
 import type { PlanDraft } from './generated/PlanDraft';
 import type { PlanProposal } from './generated/PlanProposal';
+import type { Preflight } from './generated/Preflight';
 import type { PrunePreview } from './generated/PrunePreview';
+import type { ReplacementView } from './generated/ReplacementView';
+import type { RestoreWish } from './generated/RestoreWish';
 import type { RetentionQuestion } from './generated/RetentionQuestion';
+import type { RowsPage } from './generated/RowsPage';
+import type { RowsRequest } from './generated/RowsRequest';
 import type { RunPage } from './generated/RunPage';
 import type { RunView } from './generated/RunView';
+import type { SavedTable } from './generated/SavedTable';
+import type { SaveTableRequest } from './generated/SaveTableRequest';
 import type { ScheduleQuestion } from './generated/ScheduleQuestion';
 import type { SchedulerView } from './generated/SchedulerView';
 import type { ServerChange } from './generated/ServerChange';
@@ -40,6 +48,8 @@ import type { SettingsPage } from './generated/SettingsPage';
 import type { StoredExport } from './generated/StoredExport';
 import type { TestReport } from './generated/TestReport';
 import type { TestRequest } from './generated/TestRequest';
+import type { ValueRequest } from './generated/ValueRequest';
+import type { ValueView } from './generated/ValueView';
 
 type None = Record<string, never>;
 
@@ -95,6 +105,32 @@ export interface Commands {
   stored_exports: { args: { id: string }; answer: StoredExport[] };
   read_stored_export: { args: { id: string; path: string }; answer: ExportView };
   import_settings: { args: { id: string }; answer: ImportReport };
+  list_instances: { args: None; answer: InstanceView[] };
+  start_instance: { args: { id: string }; answer: InstanceView };
+  stop_instance: { args: { id: string }; answer: InstanceView };
+  rename_instance: { args: { id: string; name: string }; answer: InstanceView };
+  delete_instance: { args: { id: string }; answer: unknown };
+  /** Puts the URL with its password on the clipboard, or the psql command: neither comes here. */
+  copy_instance_url: { args: { id: string; psql: boolean }; answer: unknown };
+  open_instance: { args: { id: string }; answer: unknown };
+  /** Begins a restore; answers the run. */
+  restore_backup: { args: { wish: RestoreWish }; answer: string };
+  /** Looks whether a restore would work, and changes nothing. */
+  preflight: { args: { wish: RestoreWish }; answer: Preflight };
+  list_replacements: { args: None; answer: ReplacementView[] };
+  /** Gives a replaced database its name back; answers the restored one's. */
+  put_back: { args: { id: string }; answer: string };
+  drop_kept: { args: { id: string }; answer: unknown };
+  /** Begins a drill; answers the run. */
+  drill_backup: { args: { id: string }; answer: string };
+  /** Asks for a file. `null` where none was chosen. */
+  save_drill_report: { args: { id: string; title: string }; answer: string | null };
+  /** Rows of a table in a backup. Answers in a moment, found or not; `next` says where to go on. */
+  rows: { args: { request: RowsRequest }; answer: RowsPage };
+  row_value: { args: { request: ValueRequest }; answer: ValueView };
+  cancel_look: { args: { look_id: string }; answer: unknown };
+  /** Asks for a file, and writes the table there. `null` where none was chosen. */
+  save_table: { args: { title: string; request: SaveTableRequest }; answer: SavedTable | null };
   own_key: { args: None; answer: KeyView };
   list_keys: { args: None; answer: KeyView[] };
   /** Asks for a file; its text never comes here. `null` where none was chosen. */

@@ -32,6 +32,7 @@ export class BackupDetail {
   readonly page: Resource<BackupPage>;
   readonly verifying = new Action();
   readonly pinning = new Action();
+  readonly drilling = new Action();
 
   constructor(readonly id: string) {
     this.page = new Resource(() => call('backup_page', { id }));
@@ -55,6 +56,11 @@ export class BackupDetail {
   /** Reads it back. Answers the run's id. */
   verify(): Promise<string | undefined> {
     return this.verifying.run(() => call('verify_backup', { id: this.id }));
+  }
+
+  /** Proves it. Answers the run's id. */
+  drill(): Promise<string | undefined> {
+    return this.drilling.run(() => call('drill_backup', { id: this.id }));
   }
 
   /** Keeps it from every rule, or no longer. */

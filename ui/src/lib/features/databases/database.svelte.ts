@@ -67,6 +67,7 @@ export class DatabaseDetail {
           destinations: plan.destinations,
           encryption: null,
           retention: null,
+          drill: null,
           enabled,
         },
       }),

@@ -16,7 +16,7 @@ export interface NeedLine {
 }
 
 /** What means that data may be lost, or that nothing goes on until somebody does something. */
-const GRAVE: readonly NeedKind[] = ['backup_failed', 'keyring', 'copy_lost'];
+const GRAVE: readonly NeedKind[] = ['backup_failed', 'keyring', 'copy_lost', 'not_proved'];
 
 /** What is about a copy, a place or a key: the databases named in it are backed up all the same. */
 const BESIDE: readonly NeedKind[] = ['destination', 'copy_lost', 'copy_owed', 'kit_unsaved'];
@@ -121,6 +121,19 @@ export function needLine(need: Need): NeedLine {
       return {
         text: t('need.copy_owed', { name, place: need.destination_name ?? '' }),
         detail,
+        ...backup(need),
+      };
+    case 'not_proved':
+      return {
+        text: t('need.not_proved', { name }),
+        detail,
+        button: t('need.show_report'),
+        remedy: { act: 'go', to: need.run_id ? `/runs/${need.run_id}` : `/backups/${need.backup_id}` },
+      };
+    case 'unproved':
+      return {
+        text: t('need.unproved', { name }),
+        detail: t('need.unproved_detail'),
         ...backup(need),
       };
     case 'kit_unsaved':

@@ -156,7 +156,7 @@ describe('a need of something else than a database', () => {
   test('of the recovery kit leads to the keys, and says what is lost without it', () => {
     const line = needLine(need('kit_unsaved', { database_id: null, database_name: null }));
     expect(line.remedy).toEqual({ act: 'go', to: '/settings#keys' });
-    expect(line.detail).toContain('lost with this laptop');
+    expect(line.detail).toContain('lost with this machine');
   });
 
   test('does not make its database one that is not backed up', () => {

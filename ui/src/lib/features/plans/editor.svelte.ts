@@ -14,6 +14,7 @@ import {
 } from '$lib/ipc';
 import { t } from '$lib/messages';
 import { destinationName } from '../destinations/words';
+import { DrillForm } from './drill.svelte';
 import { EncryptionForm } from './encryption.svelte';
 import { RetentionForm } from './retention.svelte';
 import { WEEKDAYS, type Often } from './sentence';
@@ -73,6 +74,7 @@ export class PlanEditor {
 
   readonly encryption: EncryptionForm;
   readonly retention: RetentionForm;
+  readonly drill: DrillForm;
 
   readonly id: string | null;
   #except: string[] = [];
@@ -86,6 +88,7 @@ export class PlanEditor {
     const { schedule, time_zone, scope } = plan ?? (from as PlanProposal);
     this.encryption = new EncryptionForm(plan?.encryption);
     this.retention = new RetentionForm(plan?.retention);
+    this.drill = new DrillForm(plan?.drill);
     this.id = plan?.id ?? null;
     this.zone = time_zone;
     if ('plan' in from) {
@@ -181,7 +184,7 @@ export class PlanEditor {
     if (!this.withFolder && this.places.length === 0) return t('plan.problem_places');
     const wrong = this.wrongTables[0];
     if (wrong !== undefined) return t('plan.problem_table', { name: wrong });
-    return this.encryption.problem ?? this.retention.problem;
+    return this.encryption.problem ?? this.retention.problem ?? this.drill.problem;
   });
 
   /** Whether all that a draft needs is there: this machine's key may still be on its way. */
@@ -220,6 +223,7 @@ export class PlanEditor {
       destinations: $state.snapshot(this.places),
       encryption,
       retention,
+      drill: this.drill.rule,
       enabled: this.enabled,
     };
   }

@@ -34,6 +34,7 @@ const saved: Plan = {
   destinations: ['dest', 'bucket'],
   encryption: { with: 'none' },
   retention: KEEP_EVERYTHING,
+  drill: { when: 'weekly', assertions: [] },
   level: 3,
   enabled: false,
   created_at: '2026-11-22T03:00:00Z',
@@ -152,6 +153,7 @@ describe('the editor', () => {
       destinations: [],
       encryption: { with: 'none' },
       retention: KEEP_EVERYTHING,
+      drill: { when: 'weekly', assertions: [] },
       enabled: true,
     });
   });

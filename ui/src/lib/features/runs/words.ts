@@ -12,11 +12,15 @@ export interface Look {
 /** The phases of a kind of run, in order. */
 export const PHASES: Record<RunKind, readonly Phase[]> = {
   backup: ['connecting', 'dumping', 'finishing'],
-  restore: ['connecting', 'restoring', 'comparing'],
+  restore: ['starting', 'restoring', 'finishing'],
   verify: ['verifying'],
+  drill: ['starting', 'restoring', 'comparing', 'asserting'],
   copy: ['copying'],
   prune: ['deleting'],
 };
+
+/** Phases in which nothing is counted. */
+const UNMEASURED: readonly Phase[] = ['connecting', 'starting', 'asserting'];
 
 export function isActive(state: RunState): boolean {
   return state.state === 'queued' || state.state === 'waiting' || state.state === 'running';
@@ -24,7 +28,7 @@ export function isActive(state: RunState): boolean {
 
 /** How far a run is, 0 to 1; `undefined` where nobody knows. It is never all of it before the end. */
 export function share(state: RunState, progress: Progress): number | undefined {
-  if (state.state !== 'running' || state.phase === 'connecting') return undefined;
+  if (state.state !== 'running' || UNMEASURED.includes(state.phase)) return undefined;
   if (state.phase === 'finishing') return 0.99;
   const { raw_bytes, raw_bytes_expected, tables_done, tables_total } = progress;
   if (raw_bytes_expected) return Math.min(0.99, raw_bytes / raw_bytes_expected);

@@ -3,6 +3,7 @@ import type { BackupId } from "./BackupId";
 import type { CopyView } from "./CopyView";
 import type { DatabaseId } from "./DatabaseId";
 import type { Encryption } from "./Encryption";
+import type { ProofView } from "./ProofView";
 import type { RunId } from "./RunId";
 
 /**
@@ -69,6 +70,10 @@ copies: Array<CopyView>,
  * When it was last read back and found whole.
  */
 verified_at: string | null, 
+/**
+ * What its newest drill found; none where it had none.
+ */
+proof: ProofView | null, 
 /**
  * Whether it is kept from every rule.
  */

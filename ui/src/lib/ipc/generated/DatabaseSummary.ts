@@ -4,6 +4,7 @@ import type { DatabaseId } from "./DatabaseId";
 import type { DatabaseStatus } from "./DatabaseStatus";
 import type { Environment } from "./Environment";
 import type { Plan } from "./Plan";
+import type { ProofView } from "./ProofView";
 import type { RunView } from "./RunView";
 import type { ServerId } from "./ServerId";
 
@@ -39,6 +40,14 @@ status: DatabaseStatus,
  * The newest backup.
  */
 last_backup: BackupView | null, 
+/**
+ * What the newest drill found, of whichever of its backups.
+ */
+proof: ProofView | null, 
+/**
+ * When a drill last proved one of its backups.
+ */
+proved_at: string | null, 
 /**
  * The newest ended backup run.
  */

@@ -35,7 +35,7 @@ run_id: RunId,
 /**
  * The lines.
  */
-lines: Array<LogLine>, } | { "type": "databases" } | { "type": "destinations" } | { "type": "backups", 
+lines: Array<LogLine>, } | { "type": "databases" } | { "type": "instances" } | { "type": "destinations" } | { "type": "backups", 
 /**
  * Of which database.
  */
@@ -51,7 +51,19 @@ test_id: string,
 /**
  * The line.
  */
-step: TestStep, } | { "type": "navigate", 
+step: TestStep, } | { "type": "saving", 
+/**
+ * The caller's name for it.
+ */
+look_id: string, 
+/**
+ * Bytes of rows so far, uncompressed.
+ */
+bytes: number, 
+/**
+ * What they will come to.
+ */
+of: number, } | { "type": "navigate", 
 /**
  * A route of the window, such as `/runs/abc`.
  */

@@ -3,4 +3,4 @@
 /**
  * What a running run is doing.
  */
-export type Phase = "connecting" | "dumping" | "finishing" | "verifying" | "restoring" | "comparing" | "copying" | "deleting";
+export type Phase = "connecting" | "dumping" | "finishing" | "verifying" | "restoring" | "comparing" | "starting" | "asserting" | "copying" | "deleting";

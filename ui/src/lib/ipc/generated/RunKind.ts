@@ -3,4 +3,4 @@
 /**
  * What kind of work a run does.
  */
-export type RunKind = "backup" | "restore" | "verify" | "copy" | "prune";
+export type RunKind = "backup" | "restore" | "verify" | "drill" | "copy" | "prune";

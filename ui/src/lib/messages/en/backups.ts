@@ -66,6 +66,7 @@ export const backups = {
   'copy.from_another': 'Is made from another copy.',
   'copy.next': 'Next try',
   'copy.checked': 'Checked',
+  'copy.was_whole': 'Last whole',
   'copy.not_checked': 'Not checked yet',
   'copy.to': 'Copy to…',
   'copy.to_title': 'Copy this backup to another destination',
@@ -84,6 +85,8 @@ export const backups = {
   },
   'copy.delete_last':
     'This is the last good copy of this backup: with it the backup is gone, and nothing brings it back.',
+  'copy.delete_none_good':
+    'No good copy of this backup is left. With this one the backup is gone, and nothing brings it back.',
 
   'tables.title': 'Tables',
   'tables.search': 'Search tables',

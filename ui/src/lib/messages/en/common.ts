@@ -3,6 +3,7 @@ import type { Messages } from '../entry';
 
 export const common = {
   'action.back_up_now': 'Back up now',
+  'action.cancel': 'Cancel',
   'action.cancel_run': 'Cancel',
   'action.close': 'Close',
   'action.copy': 'Copy',

@@ -23,6 +23,7 @@ export const databases = {
   'database.column_name': 'Database',
   'database.column_state': 'State',
   'database.column_last': 'Last backup',
+  'database.column_proof': 'Proof',
   'database.column_sizes': 'Sizes',
   'database.column_next': 'Next',
   'database.column_action': 'Back up now',

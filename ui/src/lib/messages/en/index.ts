@@ -10,10 +10,13 @@ import { destinations } from './destinations';
 import { drive } from './drive';
 import { failures } from './failures';
 import { frame } from './frame';
+import { instances } from './instances';
+import { inside } from './inside';
 import { moving } from './moving';
 import { overview } from './overview';
 import { plans } from './plans';
 import { quantities } from './quantities';
+import { restore } from './restore';
 import { runs } from './runs';
 import { servers } from './servers';
 import { settings } from './settings';
@@ -33,7 +36,10 @@ export const en = {
   ...plans,
   ...runs,
   ...backups,
+  ...inside,
   ...settings,
   ...moving,
+  ...instances,
+  ...restore,
   ...failures,
 } as const;

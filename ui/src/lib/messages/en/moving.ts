@@ -12,14 +12,14 @@ export const moving = {
   'export.with_secrets': 'With passwords, tokens and private keys',
   'export.with_secrets_hint': 'The other machine can go on at once. Guard the file as you guard them.',
   'export.without_secrets_hint': 'On the other machine each of them has to be entered again.',
-  'export.by': 'Opens',
+  'export.by': 'Opens with',
   'export.passphrase': 'Passphrase',
-  'export.repeated': 'The same once more',
+  'export.repeated': 'Passphrase again',
   'export.act': 'Save the file',
   'export.saved': 'Saved as {path}.',
 
-  'export_by.passphrase': 'With a passphrase',
-  'export_by.key': 'With this machine’s key',
+  'export_by.passphrase': 'A passphrase',
+  'export_by.key': 'This machine’s key',
 
   'export_by_hint.passphrase': 'Howdah keeps it nowhere: without it the file cannot be read.',
   'export_by_hint.key': 'The other machine needs the recovery kit of this one first, under Keys.',

@@ -56,7 +56,7 @@ export const settings = {
     'Of each database, at each destination: the newest copies, and the one that was not checked for longest.',
   'verify_which_hint.all': 'Each of them, however old. It takes longer, and may cost traffic.',
 
-  'key.own': 'This machine’s key, to which encrypted plans write',
+  'key.own': 'This machine’s key: encrypted plans write to it',
   'key.other': 'Brought in',
   'key.copy': 'Copy the public key',
   'key.none':
@@ -67,7 +67,7 @@ export const settings = {
   'kit.open': 'Open a kit',
   'kit.saved': 'Recovery kit saved',
   'kit.never_saved':
-    'The recovery kit was never saved: without it a lost machine takes encrypted backups along',
+    'The recovery kit was never saved: without it, encrypted backups are lost with this machine',
   'kit.tested': 'tested',
   'kit.saved_at':
     'Saved as {path}, with a page to print beside it. Whoever has one of them can read your backups: keep them where this machine is not.',

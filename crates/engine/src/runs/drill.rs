@@ -1,0 +1,186 @@
+//! A drill as a run: asked for by a person, or by a plan's rule; and which backups are due for one.
+
+use howdah_domain::{BackupId, DrillReport, Failure, FailureCode, RunId, RunKind, Trigger};
+use howdah_store::tables::backups::{self, Backup};
+use howdah_store::tables::runs::Run;
+use howdah_store::tables::{databases, drills, plans, runs};
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use super::copies::subject;
+use super::restore::Copies;
+use super::{Made, Recording};
+use crate::api::Event;
+use crate::drill::{ASSERTION_PATIENCE, DrillRequest};
+use crate::engine::{Engine, OrFailure};
+use crate::plans::plan_of;
+use crate::power;
+
+/// A drill that is due waits this long for the machine to be idle and on mains power; then it is made all the same.
+const PREFERENCE: SignedDuration = SignedDuration::from_hours(24);
+
+/// A drill that came to no verdict (no room, a copy that is away) is tried again after this.
+const PAUSE: SignedDuration = SignedDuration::from_hours(24);
+
+/// A database's newest runs, among which such a drill is looked for.
+const LOOKED_BACK: u32 = 100;
+
+/// Connections of a drill.
+pub(crate) const JOBS: usize = 2;
+
+impl Engine {
+    /// Records a run that proves a backup.
+    pub async fn drill_backup(&self, id: &BackupId) -> Result<RunId, Failure> {
+        let backup = self.known_backup(id).await?;
+        let run = self.new_run(subject(RunKind::Drill, &backup, Trigger::Manual));
+        let id = run.id.clone();
+        self.enqueue(vec![run]).await?;
+        Ok(id)
+    }
+
+    /// Proves the run's backup. What was found is kept, whatever it is; that a backup is not proved is the run's failure.
+    pub(super) async fn prove(
+        &self,
+        run: &Run,
+        recording: &Recording,
+        cancel: &CancellationToken,
+    ) -> Result<Made, Failure> {
+        let id = run
+            .backup_id
+            .clone()
+            .ok_or_else(|| Failure::new(FailureCode::Internal, "The run names no backup."))?;
+        let backup = self.known_backup(&id).await?;
+        let assertions = self.assertions_of(&backup).await?;
+        let reporter = recording.reporter();
+        let mut copies = Copies::of(&backup);
+        let report = loop {
+            let Some(copy) = copies.next() else {
+                return Err(copies.none_left());
+            };
+            let drilled = match self.open_copy(&copy).await {
+                Ok(stored) => {
+                    let request = DrillRequest {
+                        backup: stored,
+                        assertions: assertions.clone(),
+                        assertion_patience: ASSERTION_PATIENCE,
+                        jobs: JOBS,
+                    };
+                    Box::pin(self.drill(&request, &reporter, cancel)).await
+                }
+                Err(failure) => Err(failure),
+            };
+            match drilled {
+                Err(failure) if copies.another_may_do(&copy, &failure, &reporter) => {}
+                drilled => break drilled?,
+            }
+        };
+        match self.keep_report(&run.id, &report).await? {
+            None => Ok(Made::default()),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Keeps a drill's report with its backup, where that is a known one. Answers the failure that an unproved backup is.
+    pub(crate) async fn keep_report(
+        &self,
+        run_id: &RunId,
+        report: &DrillReport,
+    ) -> Result<Option<Failure>, Failure> {
+        let (run_id, kept) = (run_id.clone(), report.clone());
+        let database_id = self
+            .0
+            .store
+            .write(move |tx| {
+                let Some(backup) = backups::get(tx, &kept.backup_id)? else {
+                    return Ok(None);
+                };
+                drills::insert(tx, &run_id, &backup.database_id, &kept)?;
+                Ok(Some(backup.database_id))
+            })
+            .await
+            .or_failure()?;
+        if let Some(database_id) = database_id {
+            self.0.events.send(Event::Backups { database_id });
+        }
+        Ok(report.verdict().map(|verdict| {
+            Failure::new(FailureCode::NotEqual, verdict).hint(
+                "The drill's report names everything that differs. Keep this backup, and look at an older one as well.",
+            )
+        }))
+    }
+
+    /// What the plan that covers a backup's database says must be true.
+    async fn assertions_of(&self, backup: &Backup) -> Result<Vec<howdah_domain::Assertion>, Failure> {
+        let database_id = backup.database_id.clone();
+        self.0
+            .store
+            .read(move |c| {
+                let Some(database) = databases::get(c, &database_id)? else {
+                    return Ok(Vec::new());
+                };
+                let plans = plans::of_server(c, &database.server_id)?;
+                let plan = plan_of(&plans, &database);
+                Ok(plan.map(|plan| plan.drill.assertions.clone()).unwrap_or_default())
+            })
+            .await
+            .or_failure()
+    }
+
+    /// Records a run for the backup whose drill is due, one at a time, where the machine has nothing else to do. Answers how many.
+    pub(crate) async fn drill_what_is_due(&self) -> Result<usize, Failure> {
+        let now = self.0.clock.now();
+        let chosen = self
+            .0
+            .store
+            .read(move |c| {
+                let active = runs::active(c)?;
+                if active.iter().any(|run| run.kind == RunKind::Drill) {
+                    return Ok(None);
+                }
+                let standings = drills::standings(c)?;
+                let had_one = drills::tried(c)?;
+                let plans = plans::list(c)?;
+                let mut due: Vec<(Timestamp, Backup)> = Vec::new();
+                for id in databases::with_backups(c)? {
+                    let Some(database) = databases::get(c, &id)? else {
+                        continue;
+                    };
+                    let Some(plan) = plan_of(&plans, &database).filter(|plan| plan.enabled) else {
+                        continue;
+                    };
+                    let Some(newest) = backups::newest_good(c, &id)? else {
+                        continue;
+                    };
+                    let last = standings.get(&id).map(|standing| standing.newest.finished_at);
+                    let tried = had_one.contains(&newest.id);
+                    let pause = now.checked_sub(PAUSE).unwrap_or(Timestamp::MIN);
+                    let failed_lately = runs::of_database(c, &id, LOOKED_BACK)?.iter().any(|run| {
+                        run.kind == RunKind::Drill
+                            && run.backup_id.as_ref() == Some(&newest.id)
+                            && run.finished_at.is_some_and(|at| at > pause)
+                    });
+                    if !failed_lately && plan.drill.when.is_due(last, tried, now) {
+                        due.push((last.unwrap_or(newest.finished_at), newest));
+                    }
+                }
+                // Whoever waits for longest comes first.
+                due.sort_by(|a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));
+                Ok(due
+                    .into_iter()
+                    .next()
+                    .map(|(_, backup)| (backup, !active.is_empty())))
+            })
+            .await
+            .or_failure()?;
+        let Some((backup, busy)) = chosen else {
+            return Ok(0);
+        };
+        let patient = now.duration_since(backup.finished_at) < PREFERENCE;
+        if patient && (busy || power::on_battery()) {
+            return Ok(0);
+        }
+        let run = self.new_run(subject(RunKind::Drill, &backup, Trigger::Schedule));
+        self.enqueue(vec![run]).await?;
+        Ok(1)
+    }
+}

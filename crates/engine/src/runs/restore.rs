@@ -1,0 +1,440 @@
+//! A restore as a run: into a new local instance, into one that is there, or into a new database on a server.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use howdah_domain::{Connection, Failure, FailureCode, InstanceId, Phase, RunId, RunKind, Secret, Trigger};
+use howdah_postgres::children::Parting;
+use howdah_postgres::globals;
+use howdah_postgres::restore::Options;
+use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
+use howdah_store::tables::runs::{self, Run};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::copies::subject;
+use super::{Made, Recording};
+use crate::api::{RestoreOptions, RestoreTarget, RestoreWish};
+use crate::drill::{free_database, major_of};
+use crate::engine::{Engine, OrFailure};
+use crate::instances::{Making, NewInstance, Purpose, checked_name};
+use crate::random;
+use crate::replacing::{Replacing, drop_database};
+use crate::restore::{RestoreRequest, front, maintenance_session, restore};
+use crate::stored::StoredBackup;
+use crate::work::Reporter;
+
+/// Connections that load rows at once.
+const JOBS: usize = 2;
+
+/// What a restore run was asked to do, as it stands in the store.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    pub(crate) wish: RestoreWish,
+    /// The local instance that it makes.
+    #[serde(default)]
+    pub(crate) instance_id: Option<InstanceId>,
+}
+
+/// A restore into a new local instance.
+#[derive(Debug, Clone)]
+pub(crate) struct IntoInstance {
+    pub(crate) id: InstanceId,
+    /// What to call it; without it, after the backup.
+    pub(crate) name: Option<String>,
+    pub(crate) options: RestoreOptions,
+    /// What becomes of it when this process ends.
+    pub(crate) parting: Parting,
+}
+
+impl Engine {
+    /// Records a run that restores a backup.
+    ///
+    /// # Errors
+    /// [`FailureCode::InvalidInput`] for names that cannot be; [`FailureCode::NotFound`].
+    pub async fn restore_backup(&self, wish: RestoreWish) -> Result<RunId, Failure> {
+        let backup = self.known_backup(&wish.backup_id).await?;
+        let mut asked = Asked {
+            wish,
+            instance_id: None,
+        };
+        match &mut asked.wish.to {
+            RestoreTarget::NewInstance { name } => {
+                if let Some(name) = name {
+                    *name = checked_name(name)?;
+                }
+                asked.instance_id = Some(InstanceId::from_random(random::bytes()));
+            }
+            RestoreTarget::Instance {
+                instance_id,
+                database,
+            } => {
+                self.instance_view(instance_id).await?;
+                check_database(database)?;
+            }
+            RestoreTarget::Server {
+                server_id, database, ..
+            } => {
+                self.server(server_id).await?;
+                check_database(database)?;
+            }
+        }
+        let run = self.new_run(subject(RunKind::Restore, &backup, Trigger::Manual));
+        let recorded = self
+            .0
+            .store
+            .write(move |tx| {
+                let recorded = runs::insert(tx, &run)?;
+                runs::put_request(tx, &run.id, &asked)?;
+                Ok(recorded)
+            })
+            .await
+            .or_failure()?;
+        let id = recorded.id.clone();
+        self.announce(&[recorded]);
+        Ok(id)
+    }
+
+    /// Restores what the run was asked to.
+    pub(super) async fn bring_back(
+        &self,
+        run: &Run,
+        recording: &Recording,
+        cancel: &CancellationToken,
+    ) -> Result<Made, Failure> {
+        let id = run.id.clone();
+        let asked: Asked = self
+            .0
+            .store
+            .read(move |c| runs::request(c, &id))
+            .await
+            .or_failure()?
+            .ok_or_else(|| Failure::new(FailureCode::Internal, "The run does not say what to restore."))?;
+        let backup = self.known_backup(&asked.wish.backup_id).await?;
+        let reporter = recording.reporter();
+        let mut copies = Copies::of(&backup);
+        while let Some(copy) = copies.next() {
+            let restored = match self.open_copy(&copy).await {
+                Ok(stored) => Box::pin(self.restore_as_asked(&stored, &asked, &reporter, cancel)).await,
+                Err(failure) => Err(failure),
+            };
+            match restored {
+                Err(failure) if copies.another_may_do(&copy, &failure, &reporter) => {}
+                restored => return restored.map(|()| Made::default()),
+            }
+        }
+        Err(copies.none_left())
+    }
+
+    async fn restore_as_asked(
+        &self,
+        stored: &StoredBackup,
+        asked: &Asked,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let options = &asked.wish.options;
+        match (&asked.wish.to, &asked.instance_id) {
+            (RestoreTarget::NewInstance { name }, Some(id)) => {
+                let into = IntoInstance {
+                    id: id.clone(),
+                    name: name.clone(),
+                    options: options.clone(),
+                    parting: Parting::Interrupt,
+                };
+                Box::pin(self.restore_into_instance(stored, into, reporter, cancel)).await?;
+                Ok(())
+            }
+            (RestoreTarget::NewInstance { .. }, None) => {
+                Err(Failure::new(FailureCode::Internal, "The run names no instance."))
+            }
+            (
+                RestoreTarget::Instance {
+                    instance_id,
+                    database,
+                },
+                _,
+            ) => {
+                let (connection, password) = self.instance_connection(instance_id).await?;
+                let target = connection.with_database(database);
+                Box::pin(self.restore_into(stored, target, Some(password), options, reporter, cancel)).await
+            }
+            (
+                RestoreTarget::Server {
+                    server_id,
+                    database,
+                    replace,
+                },
+                _,
+            ) => {
+                let row = self.server(server_id).await?;
+                let secrets = self.secrets_of(&row).await?;
+                let reach = self
+                    .reach(&row.server.connection, secrets.ssh.as_ref(), cancel)
+                    .await?;
+                let connection = reach.connection();
+                let restored = if *replace {
+                    let replacing = Replacing {
+                        server_id,
+                        connection,
+                        secret: secrets.password.as_ref(),
+                        database,
+                        backup_id: &asked.wish.backup_id,
+                        stored,
+                        options,
+                    };
+                    Box::pin(self.replace_database(&replacing, reporter, cancel)).await
+                } else {
+                    let target = connection.with_database(database);
+                    Box::pin(self.restore_into(stored, target, secrets.password, options, reporter, cancel))
+                        .await
+                };
+                match restored {
+                    Ok(()) => Ok(()),
+                    Err(failure) => Err(reach.judge(failure).await),
+                }
+            }
+        }
+    }
+
+    /// Restores a backup into a new PostgreSQL on this machine, which is the user's then. Where the restore could not do everything
+    /// it is kept all the same: what there is may be what somebody looks for.
+    pub(crate) async fn restore_into_instance(
+        &self,
+        stored: &StoredBackup,
+        into: IntoInstance,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<InstanceId, Failure> {
+        reporter.phase(Phase::Starting);
+        let manifest = stored.manifest(cancel).await?;
+        self.demand_room(&manifest)?;
+        let name = into.name.unwrap_or_else(|| {
+            format!(
+                "{} {}",
+                manifest.database,
+                manifest.started_at.strftime("%Y-%m-%d %H:%M")
+            )
+        });
+        let new = NewInstance {
+            id: into.id,
+            name: name.chars().take(60).collect(),
+            major: major_of(&manifest)?,
+            backup_id: Some(manifest.id.clone()),
+            purpose: Purpose::Kept,
+        };
+        let making = self.make_instance(new, cancel).await?;
+        reporter.info(format!(
+            "PostgreSQL {} runs on this machine as “{}”.",
+            making.version(),
+            making.name
+        ));
+        let database = free_database(&manifest.database);
+        let loaded = async {
+            let index = stored.index(&manifest, cancel).await?;
+            let (contents, _) = front(stored, &manifest, &index, cancel).await?;
+            for refused in self
+                .bring_roles(&making, stored, &manifest, &contents, cancel)
+                .await?
+            {
+                reporter.warn(refused);
+            }
+            let request = RestoreRequest {
+                backup: stored.clone(),
+                target: making.connection(&database),
+                secret: Some(making.password().clone()),
+                options: Options {
+                    create: true,
+                    owners: into.options.owners,
+                    tablespaces: false,
+                    isolated: true,
+                    tables: into.options.tables.clone(),
+                    ..Options::default()
+                },
+                jobs: JOBS,
+            };
+            Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await
+        };
+        let refused = match loaded.await {
+            Ok(_) => None,
+            Err(failure) if failure.code == FailureCode::RestoreFailed => Some(failure),
+            Err(failure) => {
+                self.give_up(making).await?;
+                return Err(failure);
+            }
+        };
+        self.finish_instance(making, &database, into.parting, refused, reporter, cancel)
+            .await
+    }
+
+    async fn finish_instance(
+        &self,
+        making: Making,
+        database: &str,
+        parting: Parting,
+        refused: Option<Failure>,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<InstanceId, Failure> {
+        reporter.phase(Phase::Finishing);
+        let name = making.name.clone();
+        let id = self.hand_over(making, database, parting, cancel).await?;
+        match refused {
+            None => {
+                reporter.info(format!("The local instance “{name}” is ready."));
+                Ok(id)
+            }
+            Some(failure) => Err(failure.hint(format!(
+                "What could be restored is in the local instance “{name}”. The details name each error."
+            ))),
+        }
+    }
+
+    /// Restores a backup into a new database of a server that is there. One that was cancelled is dropped again; where something could
+    /// not be restored it stays, and the failure names what.
+    async fn restore_into(
+        &self,
+        stored: &StoredBackup,
+        target: Connection,
+        secret: Option<Secret>,
+        options: &RestoreOptions,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        if options.roles {
+            self.bring_roles_there(stored, &target, secret.as_ref(), reporter, cancel)
+                .await?;
+        }
+        let request = RestoreRequest {
+            backup: stored.clone(),
+            target,
+            secret,
+            options: Options {
+                create: true,
+                owners: options.owners,
+                tables: options.tables.clone(),
+                ..Options::default()
+            },
+            jobs: JOBS,
+        };
+        let restored = Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await;
+        match restored {
+            Err(failure) if failure.is_cancelled() => {
+                let never = CancellationToken::new();
+                let (target, secret) = (&request.target, request.secret.as_ref());
+                let dropped = async {
+                    let session = maintenance_session(target, secret, &never).await?;
+                    drop_database(&session, &target.database, &never).await
+                };
+                if let Err(left) = dropped.await {
+                    reporter.warn(format!(
+                        "{} is left on the server, incomplete: {}",
+                        target.database, left.message
+                    ));
+                }
+                Err(failure)
+            }
+            restored => restored.map(drop),
+        }
+    }
+
+    /// Makes the roles of a backup's globals that a server lacks.
+    async fn bring_roles_there(
+        &self,
+        stored: &StoredBackup,
+        target: &Connection,
+        secret: Option<&Secret>,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let manifest = stored.manifest(cancel).await?;
+        let Some(sql) = stored.globals(&manifest, cancel).await? else {
+            reporter.warn("The backup has no globals to make roles from.");
+            return Ok(());
+        };
+        let session = maintenance_session(target, secret, cancel).await?;
+        let refused = globals::bring_back(&session, &sql, cancel).await.or_failure()?;
+        for line in refused {
+            reporter.warn(line);
+        }
+        Ok(())
+    }
+}
+
+/// A backup's copies that are there, the best one first: not known to be damaged, on this machine.
+pub(crate) struct Copies {
+    left: VecDeque<BackupCopy>,
+    first: Option<Failure>,
+}
+
+impl Copies {
+    pub(crate) fn of(backup: &Backup) -> Self {
+        let mut copies: Vec<BackupCopy> = backup
+            .copies
+            .iter()
+            .filter(|copy| copy.is_there())
+            .cloned()
+            .collect();
+        copies.sort_by_key(|copy| (copy.state != CopyState::Present, !copy.place.is_local()));
+        Self {
+            left: copies.into(),
+            first: None,
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Option<BackupCopy> {
+        self.left.pop_front()
+    }
+
+    /// Whether a failure is that copy's, and there is another one to try.
+    pub(super) fn another_may_do(
+        &mut self,
+        copy: &BackupCopy,
+        failure: &Failure,
+        reporter: &Arc<dyn Reporter>,
+    ) -> bool {
+        if self.left.is_empty() || !is_about_the_copy(failure) {
+            return false;
+        }
+        reporter.warn(format!(
+            "The copy on {} is of no use: {} Another one is tried.",
+            copy.destination_name, failure.message
+        ));
+        self.first.get_or_insert_with(|| failure.clone());
+        true
+    }
+
+    pub(crate) fn none_left(self) -> Failure {
+        self.first.unwrap_or_else(|| {
+            Failure::new(
+                FailureCode::BackupNotFound,
+                "No copy of this backup is there any more.",
+            )
+            .hint("Its page says what became of each copy.")
+        })
+    }
+}
+
+/// Whether a failure is one copy's, so that another may do.
+fn is_about_the_copy(failure: &Failure) -> bool {
+    matches!(
+        failure.code,
+        FailureCode::BackupDamaged
+            | FailureCode::BackupUnreadable
+            | FailureCode::BackupNotFound
+            | FailureCode::DestinationMissing
+            | FailureCode::DestinationDenied
+            | FailureCode::DestinationUnreachable
+    )
+}
+
+/// A database's name that PostgreSQL takes: 1 to 63 bytes, without a zero byte.
+fn check_database(name: &str) -> Result<(), Failure> {
+    if name.is_empty() || name.len() > 63 || name.contains('\0') {
+        return Err(Failure::new(
+            FailureCode::InvalidInput,
+            "A database's name has 1 to 63 bytes.",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+/** A table's rows inside a backup. */
+import type { Messages } from '../entry';
+
+export const inside = {
+  'inside.look': 'Look inside',
+  'inside.look_into': 'Look inside {name}',
+  'inside.download_csv': 'Download CSV',
+  'inside.download_sql': 'Download SQL',
+  'inside.save_title': 'Save {name}',
+  'inside.saving': 'Writing the table',
+  'inside.saved': '{path}: {rows}, {size}.',
+  'inside.saved_encoding': 'Its text is in {encoding}.',
+  'inside.search': 'Search rows',
+  'inside.searching': 'Searching',
+  'inside.stop': 'Stop',
+  'inside.go_on': 'Search on',
+  'inside.found': { one: '{found} row found', other: '{found} rows found' },
+  'inside.looked_at': '{looked} of {total} looked at',
+  'inside.shown': '{shown} of {total} shown',
+  'inside.none_found': 'No row holds “{text}”.',
+  'inside.rows_of': 'Rows of {name}',
+  'inside.line': 'Row',
+  'inside.see_value': 'Show the whole value',
+  'inside.full': {
+    one: 'The first {most} row is shown. Search, or download the table, for the others.',
+    other: 'The first {most} rows are shown. Search, or download the table, for the others.',
+  },
+  'inside.escaped': 'Some bytes are no text in {encoding}; they are shown by their numbers, as in \\x9f.',
+  'inside.empty_title': 'This table has no rows',
+  'inside.empty_text': 'It was empty when the backup was made. Its columns: {columns}.',
+  'inside.empty_bare': 'It was empty when the backup was made, and has no columns.',
+  'inside.is_null': 'NULL: there is no value.',
+  'inside.is_empty': 'The empty text.',
+  'inside.value_beginning': 'The first megabyte of {size}',
+  'inside.copy_value': 'Copy the value',
+} as const satisfies Messages;
