@@ -44,7 +44,10 @@ export function small(scenario: FixtureOptions['scenario'] = 'busy'): Fixture {
   );
   world.backups = world.backups.filter((backup) => kept.has(backup));
   world.runs = world.runs.filter(
-    (run) => run.state.state !== 'succeeded' || world.backups.some((backup) => backup.run_id === run.id),
+    (run) =>
+      run.kind === 'drill' ||
+      run.state.state !== 'succeeded' ||
+      world.backups.some((backup) => backup.run_id === run.id),
   );
   for (const backup of world.backups) backup.tables = 12;
   return fixture;
@@ -59,7 +62,7 @@ export async function paste(text: string): Promise<void> {
   await settle();
 }
 
-export async function press(name: string): Promise<void> {
+export async function press(name: string | RegExp): Promise<void> {
   await fireEvent.click(screen.getByRole('button', { name }));
   await settle();
 }

@@ -280,6 +280,21 @@ pub(crate) struct Restore {
     /// Only this table, as SQL writes it: shop.orders, "My schema"."My table"; with its rows, indexes and constraints; repeatable
     #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
     pub(crate) table: Vec<TableName>,
+    /// Only this schema, with all that lies in it, besides the tables named; repeatable
+    #[arg(long, value_name = "SCHEMA")]
+    pub(crate) schema: Vec<String>,
+    /// Leave the extensions out, where they are there already or may not be created
+    #[arg(long)]
+    pub(crate) no_extensions: bool,
+    /// Only what is defined, without rows, large objects and sequences' values
+    #[arg(long)]
+    pub(crate) schema_only: bool,
+    /// Leave owners out: everything belongs to the role that restores
+    #[arg(long)]
+    pub(crate) no_owner: bool,
+    /// Leave privileges out
+    #[arg(long)]
+    pub(crate) no_privileges: bool,
     /// Do not compare each table with what was dumped
     #[arg(long)]
     pub(crate) no_compare: bool,

@@ -263,6 +263,27 @@ async fn a_restore_with_errors_names_them_and_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_defined_is_restored_without_rows() {
+    let cluster = shop(17).await;
+    let howdah = Howdah::new();
+    let backups = howdah.backups();
+    let backup = howdah.json(["backup", "--url", &cluster.url("shop"), "--to", text(&backups)]);
+    let restored = howdah.json([
+        "restore",
+        backup["path"].as_str().unwrap(),
+        "--url",
+        &cluster.url("empty"),
+        "--create",
+        "--schema-only",
+        "--no-owner",
+        "--no-privileges",
+    ]);
+    assert!(restored.get("proved").is_none(), "{restored}");
+    let rows = cluster.one("empty", "SELECT count(*)::text FROM orders").await;
+    assert_eq!(rows.unwrap(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn some_tables_are_restored_and_only_they_are_compared() {
     let cluster = shop(17).await;
     let howdah = Howdah::new();

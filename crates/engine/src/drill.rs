@@ -82,7 +82,7 @@ impl Engine {
         let manifest = request.backup.manifest(cancel).await?;
         let index = request.backup.index(&manifest, cancel).await?;
         let major = major_of(&manifest)?;
-        self.demand_room(&manifest)?;
+        self.demand_room(&manifest.database, manifest.raw_bytes)?;
         let id = InstanceId::from_random(random::bytes());
         let new = NewInstance {
             name: format!("drill of {} {id}", manifest.database),
@@ -123,8 +123,8 @@ impl Engine {
     }
 
     /// There must be room for what is restored: rows as they are dumped, and half as much again for indexes and pages.
-    pub(crate) fn demand_room(&self, manifest: &Manifest) -> Result<(), Failure> {
-        let needed = room_for(manifest.raw_bytes);
+    pub(crate) fn demand_room(&self, database: &str, raw_bytes: u64) -> Result<(), Failure> {
+        let needed = room_for(raw_bytes);
         let place = howdah_postgres::account::Account::for_instances()
             .or_failure()?
             .place(&self.data_dir().join("instances/new"));
@@ -137,8 +137,7 @@ impl Engine {
         Err(Failure::new(
             FailureCode::DiskFull,
             format!(
-                "Restoring {} on this machine takes about {}; {} is free at {}.",
-                manifest.database,
+                "Restoring {database} on this machine takes about {}; {} is free at {}.",
                 size(needed),
                 size(free),
                 place.parent().unwrap_or(&place).display()

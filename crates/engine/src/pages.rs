@@ -356,7 +356,11 @@ fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSumma
             .map(|drills| views::proof(&drills.newest)),
         proved_at: standing.drills.as_ref().and_then(|drills| drills.proved_at),
         last_run: standing.last_run.as_ref().map(views::run),
-        active_run: standing.active_runs.first().map(views::run),
+        active_run: standing
+            .active_runs
+            .iter()
+            .find(|run| run.kind == RunKind::Backup)
+            .map(views::run),
         next_run,
         plan: plan.cloned(),
         sizes: standing.sizes.clone(),
@@ -365,11 +369,18 @@ fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSumma
 
 /// A database's state in one word; the gravest that is true, but work under way comes first.
 fn status(standing: &Standing, plan: Option<&Plan>, now: Timestamp) -> DatabaseStatus {
-    let at_work = |run: &&runs::Run| matches!(run.state, RunState::Running { .. });
-    if standing.active_runs.iter().any(|run| at_work(&run)) {
+    // A drill, a check or a deletion that waits says nothing of whether the database is backed up.
+    let mut backups = standing
+        .active_runs
+        .iter()
+        .filter(|run| run.kind == RunKind::Backup);
+    if backups
+        .clone()
+        .any(|run| matches!(run.state, RunState::Running { .. }))
+    {
         return DatabaseStatus::Running;
     }
-    if !standing.active_runs.is_empty() {
+    if backups.next().is_some() {
         return DatabaseStatus::Waiting;
     }
     if standing.database.vanished_at.is_some() {

@@ -27,6 +27,8 @@ const EARLIER: u32 = 200;
 /// What of a backup a look before its restore needs.
 struct Looked {
     manifest: Manifest,
+    /// Uncompressed bytes that are restored; none without rows.
+    raw_bytes: u64,
     needs: Needs,
     /// Roles that its globals would make.
     roles: Vec<String>,
@@ -42,7 +44,11 @@ impl Engine {
         let backup = self.known_backup(&wish.backup_id).await?;
         let mut lines = Lines::default();
         let looked = match self.look_into(&backup, &cancel).await {
-            Ok(looked) => looked,
+            Ok(looked) if wish.options.rows => looked,
+            Ok(looked) => Looked {
+                raw_bytes: 0,
+                ..looked
+            },
             Err(failure) if failure.is_cancelled() => return Err(failure),
             Err(failure) => {
                 lines.failure(failure);
@@ -63,7 +69,8 @@ impl Engine {
                         database,
                         replace: false,
                         roles: wish.options.roles,
-                        owners: wish.options.owners,
+                        owners: wish.options.owners || wish.options.privileges,
+                        extensions: wish.options.extensions,
                     };
                     look_there(&connection, Some(&password), &asked, &looked, &mut lines, &cancel).await?;
                 }
@@ -79,7 +86,8 @@ impl Engine {
                     database,
                     replace: *replace,
                     roles: wish.options.roles,
-                    owners: wish.options.owners,
+                    owners: wish.options.owners || wish.options.privileges,
+                    extensions: wish.options.extensions,
                 };
                 let looking = self
                     .within_reach(&row, &cancel, async |connection, password| {
@@ -98,7 +106,10 @@ impl Engine {
         code(&looked.needs, &mut lines);
         Ok(Preflight {
             lines: lines.finish(),
-            expected_ms: self.expected_ms(&backup).await?,
+            expected_ms: match wish.options.rows {
+                true => self.expected_ms(&backup).await?,
+                false => None,
+            },
         })
     }
 
@@ -164,7 +175,7 @@ impl Engine {
             lines,
             "are left out, so that nothing here reaches another server",
         );
-        let needed = room_for(looked.manifest.raw_bytes);
+        let needed = room_for(looked.raw_bytes);
         let place = howdah_postgres::account::Account::for_instances()
             .map(|account| account.place(&self.data_dir().join("instances/new")));
         match place.ok().as_deref().and_then(free_space) {
@@ -227,6 +238,7 @@ async fn look_into(stored: &StoredBackup, cancel: &CancellationToken) -> Result<
     };
     Ok(Looked {
         needs: needs(&contents),
+        raw_bytes: manifest.raw_bytes,
         manifest,
         roles,
     })

@@ -11,7 +11,6 @@ use howdah_postgres::connect::Session;
 use howdah_postgres::databases;
 use howdah_postgres::quote;
 use howdah_postgres::replace::{self, Place, Record};
-use howdah_postgres::restore::Options;
 use howdah_store::tables::replacements::{self, Replacement, ReplacementState};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -80,16 +79,24 @@ impl Engine {
         let record = match Box::pin(self.restore_beside(wanted, &row, reporter, cancel)).await {
             Ok(record) => record,
             Err(failure) => {
-                let dropped = self.drop_restored(wanted.connection, wanted.secret, &row).await;
+                // Somebody else made one of that name a moment earlier: that is theirs.
+                let dropped = if failure.code == FailureCode::DatabaseExists {
+                    self.forget_replacement(&row.id).await
+                } else {
+                    self.drop_restored(wanted.connection, wanted.secret, &row).await
+                };
                 return Err(match dropped {
                     Ok(()) => failure.hint(format!(
                         "{} was not touched, and what was restored beside it is removed.",
                         wanted.database
                     )),
-                    Err(left) => failure.hint(format!(
-                        "{} was not touched. {} is left beside it and is dropped as soon as that can be done: {}",
-                        wanted.database, row.restored, left.message
-                    )),
+                    Err(left) => {
+                        self.let_go(row.clone()).await?;
+                        failure.hint(format!(
+                            "{} was not touched. {} is left beside it and is dropped as soon as that can be done: {}",
+                            wanted.database, row.restored, left.message
+                        ))
+                    }
                 });
             }
         };
@@ -112,12 +119,7 @@ impl Engine {
             backup: wanted.stored.clone(),
             target: wanted.connection.with_database(&row.restored),
             secret: wanted.secret.cloned(),
-            options: Options {
-                create: true,
-                owners: wanted.options.owners,
-                tables: wanted.options.tables.clone(),
-                ..Options::default()
-            },
+            options: wanted.options.for_restore(),
             jobs: JOBS,
         };
         let restored = Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await?;
@@ -173,24 +175,39 @@ impl Engine {
         };
         if let Err(failure) = swapping.await {
             if failure.code == FailureCode::ConnectionLost {
+                self.let_go(row).await?;
                 return Err(failure.hint(
                     "Whether the names were exchanged shows when the server can be reached again: Howdah looks then, and sets it right.",
                 ));
             }
             let dropped = self.drop_restored(wanted.connection, wanted.secret, &row).await;
-            return Err(failure.hint(match dropped {
-                Ok(()) => format!("{} is as it was.", wanted.database),
-                Err(_) => format!(
-                    "{} is as it was; {} is left beside it.",
-                    wanted.database, row.restored
-                ),
-            }));
+            return Err(match dropped {
+                Ok(()) => failure.hint(format!("{} is as it was.", wanted.database)),
+                Err(left) => {
+                    let hint = format!(
+                        "{} is as it was. {} is left beside it and is dropped as soon as that can be done: {}",
+                        wanted.database, row.restored, left.message
+                    );
+                    self.let_go(row).await?;
+                    failure.hint(hint)
+                }
+            });
         }
         reporter.info(format!(
             "{} is replaced. What was there is kept as {} for seven days.",
             record.name, record.kept
         ));
         self.is_swapped(row).await
+    }
+
+    /// Lets go of a replacement whose server is away: it is set right as soon as the server can be reached again.
+    async fn let_go(&self, row: Replacement) -> Result<(), Failure> {
+        self.put_replacement(&Replacement {
+            owner: None,
+            kept_until: Some(self.0.clock.now()),
+            ..row
+        })
+        .await
     }
 
     async fn is_swapped(&self, row: Replacement) -> Result<(), Failure> {
@@ -388,11 +405,7 @@ async fn demand_database(session: &Session, name: &str, cancel: &CancellationTok
 }
 
 /// Drops a database of ours where it is there, whoever is on it.
-pub(crate) async fn drop_database(
-    session: &Session,
-    name: &str,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
+async fn drop_database(session: &Session, name: &str, cancel: &CancellationToken) -> Result<(), Failure> {
     let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quote::ident(name));
     session
         .run(
@@ -422,6 +435,9 @@ fn record_of(row: &Replacement) -> Result<Record, Failure> {
 }
 
 fn view(row: &Replacement) -> Option<ReplacementView> {
+    if row.state != ReplacementState::Swapped {
+        return None;
+    }
     let record: Record = row.record.as_deref().and_then(|text| parsed(text).ok())?;
     Some(ReplacementView {
         id: row.id.clone(),

@@ -43,6 +43,37 @@ impl Part {
         }
     }
 
+    /// All, or the part that was wanted, without the refreshes of materialized views, which pg_restore counts among what is defined.
+    pub fn without_refreshes(contents: &Contents, wanted: Option<&Self>) -> Self {
+        let refreshes: HashSet<i32> = contents
+            .items
+            .iter()
+            .filter(|item| item.kind == "MATERIALIZED VIEW DATA")
+            .map(|item| item.dump_id)
+            .collect();
+        Self::kept(contents, wanted, |id| !refreshes.contains(&id))
+    }
+
+    /// All, or the part that was wanted, without extensions and what is said of them.
+    pub fn without_extensions(contents: &Contents, wanted: Option<&Self>) -> Self {
+        let extensions: HashSet<i32> = contents
+            .items
+            .iter()
+            .filter(|item| item.kind == "EXTENSION")
+            .map(|item| item.dump_id)
+            .collect();
+        let said: HashSet<i32> = contents
+            .items
+            .iter()
+            .filter(|item| item.kind == "COMMENT")
+            .filter(|item| item.dependencies.iter().any(|id| extensions.contains(id)))
+            .map(|item| item.dump_id)
+            .collect();
+        Self::kept(contents, wanted, |id| {
+            !extensions.contains(&id) && !said.contains(&id)
+        })
+    }
+
     /// What an index tells of this part's rows and sequences, for a comparison. It has no frames.
     pub fn index(&self, whole: &Index) -> Index {
         Index {
@@ -69,14 +100,15 @@ impl Part {
     }
 }
 
-/// The entries that make `tables` whole; with `foundations`, also those that they stand on. What could not go along (a foreign
+/// The entries that make `tables`, and all that lies in `schemas`, whole; with `foundations`, also those that they stand on. What could not go along (a foreign
 /// key to a table that was not chosen) is told in `warnings`.
 ///
 /// # Errors
-/// [`FailureCode::NotFound`] naming a table that the archive does not hold.
+/// [`FailureCode::NotFound`] naming a table or a schema that the archive does not hold.
 pub fn part_of(
     contents: &Contents,
     tables: &[TableName],
+    schemas: &[String],
     foundations: bool,
     warnings: &mut Vec<String>,
 ) -> Result<Part, Error> {
@@ -100,6 +132,27 @@ pub fn part_of(
             .into());
         };
         own.insert(found.dump_id);
+    }
+    for schema in schemas {
+        let before = own.len();
+        // What belongs to a table follows it, and stays out where it needs another one that is not chosen.
+        own.extend(
+            items
+                .iter()
+                .filter(|item| {
+                    item.schema.as_ref() == Some(schema) && !belongs_to_a_table(&item.kind)
+                        || item.kind == "SCHEMA" && item.tag == *schema
+                })
+                .map(|item| item.dump_id),
+        );
+        if own.len() == before {
+            return Err(Failure::new(
+                FailureCode::NotFound,
+                format!("There is no schema {schema} in this backup, or nothing in it."),
+            )
+            .hint("`howdah show BACKUP` lists its tables. Names are exact.")
+            .into());
+        }
     }
     let mut choice = Choice {
         by_id: items.iter().map(|item| (item.dump_id, item)).collect(),
@@ -395,7 +448,7 @@ mod tests {
     fn chosen(tables: &[&str], foundations: bool) -> (Part, Vec<String>) {
         let tables: Vec<TableName> = tables.iter().map(|name| table(name)).collect();
         let mut warnings = Vec::new();
-        let part = part_of(&contents(), &tables, foundations, &mut warnings).unwrap();
+        let part = part_of(&contents(), &tables, &[], foundations, &mut warnings).unwrap();
         (part, warnings)
     }
 
@@ -426,7 +479,7 @@ mod tests {
         let partition = contents.items.iter_mut().find(|item| item.dump_id == 14).unwrap();
         (partition.attaches, partition.dependencies) = (true, vec![13]);
         let mut warnings = Vec::new();
-        let part = part_of(&contents, &[table("log")], false, &mut warnings).unwrap();
+        let part = part_of(&contents, &[table("log")], &[], false, &mut warnings).unwrap();
         assert_eq!(part.entries, [13, 14, 16]);
         assert!(warnings.is_empty(), "{warnings:?}");
     }
@@ -445,7 +498,7 @@ mod tests {
         // The trigger's function takes a customer.
         contents.items[19].dependencies = vec![2];
         let mut warnings = Vec::new();
-        let part = part_of(&contents, &[table("orders")], true, &mut warnings).unwrap();
+        let part = part_of(&contents, &[table("orders")], &[], true, &mut warnings).unwrap();
         assert!(!part.has(20) && !part.has(21), "{part:?}");
         assert!(
             warnings
@@ -460,7 +513,14 @@ mod tests {
         let mut contents = contents();
         contents.items.retain(|item| item.dump_id != 6);
         let mut warnings = Vec::new();
-        part_of(&contents, &[table("orders"), table("log")], false, &mut warnings).unwrap();
+        part_of(
+            &contents,
+            &[table("orders"), table("log")],
+            &[],
+            false,
+            &mut warnings,
+        )
+        .unwrap();
         assert!(
             warnings
                 .iter()
@@ -475,7 +535,7 @@ mod tests {
 
     #[test]
     fn a_table_that_is_not_there_is_named() {
-        let error = part_of(&contents(), &[table("oders")], false, &mut Vec::new()).unwrap_err();
+        let error = part_of(&contents(), &[table("oders")], &[], false, &mut Vec::new()).unwrap_err();
         assert_eq!(error.code(), FailureCode::NotFound);
         assert!(error.to_failure().message.contains("public.oders"));
     }

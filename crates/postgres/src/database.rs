@@ -4,6 +4,7 @@
 //! pg_dump keeps these in entries that pg_restore only runs with `--create`, under the old name. Here they are taken
 //! apart and rewritten to the new one. What is inside the database is not this module's.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use howdah_domain::{Failure, FailureCode};
@@ -12,9 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connect::Session;
 use crate::contents::Contents;
+use crate::restore::Options;
 use crate::script::{statements, tokens};
 use crate::verdict::RestoreError;
 use crate::{Error, classify, quote};
+
+/// How long a cancelled restore waits to hear whether its database was made.
+const PATIENCE_WHEN_CANCELLED: Duration = Duration::from_secs(10);
 
 /// How a database is made, and what is done to it before and after its content is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -152,7 +157,8 @@ impl Definition {
 }
 
 /// Creates a database as `definition` says; where the target lacks its locale, with the nearest one, which is told in
-/// what comes back. `session` is on any other database of the target. Runs `definition.before`, not `after`.
+/// what comes back. `session` is on any other database of the target. Runs `definition.before`, not `after`. `is_created` is set as
+/// soon as the database is there, whatever happens then.
 ///
 /// # Errors
 /// [`FailureCode::DatabaseExists`]; [`FailureCode::PermissionDenied`]; [`Error::Query`]; [`Error::Cancelled`].
@@ -160,6 +166,7 @@ pub async fn create_database(
     session: &Session,
     name: &str,
     definition: &Definition,
+    is_created: &AtomicBool,
     cancel: &CancellationToken,
 ) -> Result<Vec<String>, Error> {
     const WHAT: &str = "creating the database";
@@ -167,12 +174,20 @@ pub async fn create_database(
     let attempts = definition.attempts(name, session.server_version.major);
     let mut attempts = attempts.into_iter().peekable();
     while let Some((statement, warnings)) = attempts.peek().cloned() {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        // The server goes on making it whoever cancels; whether it did has to be known, so that is waited for a little.
+        let given_up = async {
+            cancel.cancelled().await;
+            tokio::time::sleep(PATIENCE_WHEN_CANCELLED).await;
+        };
         let created = tokio::select! {
-            biased;
-            () = cancel.cancelled() => return Err(Error::Cancelled),
             created = session.client.batch_execute(&statement) => created,
+            () = given_up => return Err(Error::Cancelled),
         };
         let Err(error) = created else {
+            is_created.store(true, Ordering::Relaxed);
             return Ok([
                 warnings,
                 run(session, &definition.before, cancel)
@@ -185,7 +200,8 @@ pub async fn create_database(
         };
         let state = error.as_db_error().map(|db| db.code().code().to_owned());
         match state.as_deref() {
-            Some("42P04") => {
+            // The second is what somebody hears who makes the same one at the same moment.
+            Some("42P04" | "23505") => {
                 return Err(Failure::new(
                     FailureCode::DatabaseExists,
                     format!("There is a database {name} on the target already."),
@@ -222,17 +238,17 @@ pub async fn finish_database(
     session: &Session,
     name: &str,
     definition: &Definition,
-    keep_owner: bool,
+    keep: &Options,
     cancel: &CancellationToken,
 ) -> Result<Vec<RestoreError>, Error> {
     let is_privilege = |statement: &String| statement.starts_with("GRANT") || statement.starts_with("REVOKE");
     let mut after: Vec<String> = definition
         .after
         .iter()
-        .filter(|statement| keep_owner || !is_privilege(statement))
+        .filter(|statement| keep.privileges || !is_privilege(statement))
         .cloned()
         .collect();
-    if let Some(owner) = definition.owner.as_ref().filter(|_| keep_owner) {
+    if let Some(owner) = definition.owner.as_ref().filter(|_| keep.owners) {
         after.push(format!(
             "ALTER DATABASE {} OWNER TO {}",
             quote::ident(name),

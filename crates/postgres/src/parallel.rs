@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use howdah_archive::entry::RawRange;
@@ -46,16 +47,38 @@ impl Restore {
     where
         S: RangeSource + Clone + Send + Sync + 'static,
     {
+        let created = AtomicBool::new(false);
+        let outcome = self
+            .in_parallel(source, index, jobs, on_line, on_progress, &created, cancel)
+            .await;
+        self.undone(outcome, &created).await
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one above, and what it has created")]
+    async fn in_parallel<S>(
+        &self,
+        source: S,
+        index: &Index,
+        jobs: usize,
+        on_line: OnLine,
+        on_progress: OnProgress,
+        created: &AtomicBool,
+        cancel: &CancellationToken,
+    ) -> Result<Restored, Error>
+    where
+        S: RangeSource + Clone + Send + Sync + 'static,
+    {
         let jobs = jobs.clamp(1, MOST_JOBS);
         let (mut front, contents) = self.front(source.clone(), index).await?;
         let Some(copies) = copies(&contents, index).filter(|_| jobs > 1 && !self.options.clean) else {
             let whole = RawRange::new(source, index, 0, index.raw_len());
             return self.stream(whole, on_line, on_progress, cancel).await;
         };
-        let prepared = self.prepare(&contents, cancel).await?;
+        let prepared = self.prepare(&contents, created, cancel).await?;
         prepared.tamed.rewrite(&mut front)?;
         let wanted = |dump_id: i32| prepared.wants(dump_id);
-        let progress = Progress::new(copies.keys().filter(|id| wanted(**id)).count(), on_progress);
+        let rows = copies.keys().filter(|id| self.options.rows && wanted(**id));
+        let progress = Progress::new(rows.count(), on_progress);
         let on_line: SharedOnLine = Arc::new(Mutex::new(on_line));
         let mut errors = Errors::default();
 
@@ -75,30 +98,32 @@ impl Restore {
                 .await?,
         );
 
-        progress.step(Step::Data);
-        let work = Work::new(
-            source.clone(),
-            index,
-            copies,
-            jobs,
-            wanted,
-            progress.clone(),
-            Arc::clone(&on_line),
-        );
-        errors.take(self.rows(work, jobs, cancel).await?);
-        errors.append(
-            self.other_data(
-                source,
+        if self.options.rows {
+            progress.step(Step::Data);
+            let work = Work::new(
+                source.clone(),
                 index,
-                &contents,
-                front.clone(),
+                copies,
+                jobs,
                 wanted,
-                &on_line,
-                &progress,
-                cancel,
-            )
-            .await?,
-        );
+                progress.clone(),
+                Arc::clone(&on_line),
+            );
+            errors.take(self.rows(work, jobs, cancel).await?);
+            errors.append(
+                self.other_data(
+                    source,
+                    index,
+                    &contents,
+                    front.clone(),
+                    wanted,
+                    &on_line,
+                    &progress,
+                    cancel,
+                )
+                .await?,
+            );
+        }
 
         progress.step(Step::PostData);
         let mut arguments = with_list(self.arguments());

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read, Write};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use howdah_archive::Entry;
@@ -31,6 +32,9 @@ pub use progress::{OnProgress, RestoreProgress, Step};
 /// How long a connection of our own may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long dropping a database may take.
+const DROP_PATIENCE: Duration = Duration::from_secs(120);
+
 /// Where a restore goes and how.
 #[derive(Debug, Clone)]
 pub struct Restore {
@@ -51,13 +55,21 @@ pub struct Options {
     pub create: bool,
     /// Drop what the archive holds before making it anew (`--clean --if-exists`). Not together with `create`.
     pub clean: bool,
-    /// Keep owners and privileges. Roles that the target lacks are errors then, each named.
+    /// Keep owners. Roles that the target lacks are errors then, each named.
     pub owners: bool,
+    /// Keep privileges, on the same terms.
+    pub privileges: bool,
+    /// With rows, large objects and sequences' values; else only what is defined (`--schema-only`).
+    pub rows: bool,
     /// Keep tablespaces. Those that the target lacks are errors then.
     pub tablespaces: bool,
     /// Only these tables: their definition, rows, indexes, constraints and triggers; with `create`, also the types, functions
     /// and extensions that they stand on. Empty means everything.
     pub tables: Vec<TableName>,
+    /// Only these schemas, with all that lies in them, besides `tables`. Empty means as `tables` says.
+    pub schemas: Vec<String>,
+    /// Create the extensions. Without, what needs one that the target does not have is an error.
+    pub extensions: bool,
     /// Whether pg_restore tells of each step on stderr.
     pub verbose: bool,
     /// For a throw-away instance, as its superuser: what would reach out of it is left out or switched off, and what the machine cannot
@@ -71,8 +83,12 @@ impl Default for Options {
             create: false,
             clean: false,
             owners: true,
+            privileges: true,
+            rows: true,
             tablespaces: true,
             tables: Vec::new(),
+            schemas: Vec::new(),
+            extensions: true,
             verbose: true,
             isolated: false,
         }
@@ -93,8 +109,8 @@ pub struct Restored {
 impl Restore {
     /// Restores an archive as it comes out of `archive` (read on a thread of its own), with one connection.
     ///
-    /// pg_restore goes on after an error; each is named, and any is a failure. What is in the target then, or after a
-    /// cancellation, stays there; the failure says so.
+    /// pg_restore goes on after an error; each is named, and any is a failure. What is in the target then stays there; the failure
+    /// says so. After a cancellation, a database that was created for this restore is dropped, and no other.
     ///
     /// # Errors
     /// [`FailureCode::RestoreFailed`] with each error in its details; [`FailureCode::DatabaseExists`]; the codes for
@@ -106,14 +122,71 @@ impl Restore {
         on_progress: OnProgress,
         cancel: &CancellationToken,
     ) -> Result<Restored, Error> {
+        let created = AtomicBool::new(false);
+        let outcome = self
+            .streamed(archive, on_line, on_progress, &created, cancel)
+            .await;
+        self.undone(outcome, &created).await
+    }
+
+    /// Where a restore was cancelled: without the database that was created for it.
+    pub(crate) async fn undone(
+        &self,
+        outcome: Result<Restored, Error>,
+        created: &AtomicBool,
+    ) -> Result<Restored, Error> {
+        match outcome {
+            Err(error) if error.is_cancelled() && created.load(Ordering::Relaxed) => {
+                let Err(why) = self.drop_created().await else {
+                    return Err(error);
+                };
+                let database = &self.target.database;
+                Err(error
+                    .to_failure()
+                    .hint(format!(
+                        "{database} is left on the server, incomplete: {}",
+                        why.to_failure().message
+                    ))
+                    .into())
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn drop_created(&self) -> Result<(), Error> {
+        let never = CancellationToken::new();
+        let session = self.maintenance_session(&never).await?;
+        let drop = format!(
+            "DROP DATABASE IF EXISTS {} WITH (FORCE)",
+            quote::ident(&self.target.database)
+        );
+        let dropping = session.client.batch_execute(&drop);
+        session
+            .run("dropping what was restored", DROP_PATIENCE, &never, dropping)
+            .await
+    }
+
+    async fn streamed<R: Read + Send + 'static>(
+        &self,
+        archive: R,
+        on_line: OnLine,
+        on_progress: OnProgress,
+        created: &AtomicBool,
+        cancel: &CancellationToken,
+    ) -> Result<Restored, Error> {
         let opened = tokio::task::spawn_blocking(move || Contents::open(archive));
         let Opened {
             contents,
             mut archive,
         } = joined(opened.await)??;
-        let prepared = self.prepare(&contents, cancel).await?;
+        let prepared = self.prepare(&contents, created, cancel).await?;
         prepared.tamed.rewrite(archive.get_mut().0.get_mut())?;
-        let progress = Progress::new(prepared.tables(&contents), on_progress);
+        let tables = if self.options.rows {
+            prepared.tables(&contents)
+        } else {
+            0
+        };
+        let progress = Progress::new(tables, on_progress);
         let mut arguments = self.arguments();
         let list = prepared.list()?;
         if let Some(list) = &list {
@@ -134,6 +207,7 @@ impl Restore {
     pub(crate) async fn prepare(
         &self,
         contents: &Contents,
+        created: &AtomicBool,
         cancel: &CancellationToken,
     ) -> Result<Prepared, Error> {
         if self.options.create && self.options.clean {
@@ -143,9 +217,18 @@ impl Restore {
             ));
         }
         let mut prepared = Prepared::default();
-        let tables = &self.options.tables;
-        if !tables.is_empty() {
-            let part = choice::part_of(contents, tables, self.options.create, &mut prepared.warnings)?;
+        let (tables, schemas) = (&self.options.tables, &self.options.schemas);
+        if !(tables.is_empty() && schemas.is_empty()) {
+            let create = self.options.create;
+            let part = choice::part_of(contents, tables, schemas, create, &mut prepared.warnings)?;
+            prepared.part = Some(part);
+        }
+        if !self.options.rows {
+            let part = Part::without_refreshes(contents, prepared.part.as_ref());
+            prepared.part = Some(part);
+        }
+        if !self.options.extensions {
+            let part = Part::without_extensions(contents, prepared.part.as_ref());
             prepared.part = Some(part);
         }
         if self.options.create {
@@ -159,8 +242,9 @@ impl Restore {
                 prepared.tamed.of_database(name, &mut definition.before);
                 prepared.tamed.of_database(name, &mut definition.after);
             }
-            let created = database::create_database(&session, &self.target.database, &definition, cancel);
-            prepared.warnings.extend(created.await?);
+            let name = &self.target.database;
+            let making = database::create_database(&session, name, &definition, created, cancel);
+            prepared.warnings.extend(making.await?);
             prepared.definition = Some(definition);
         }
         let session = self.session(cancel).await?;
@@ -235,7 +319,7 @@ impl Restore {
         };
         let session = self.session(cancel).await?;
         let name = &self.target.database;
-        database::finish_database(&session, name, definition, self.options.owners, cancel).await
+        database::finish_database(&session, name, definition, &self.options, cancel).await
     }
 
     /// A session on the target database.
@@ -284,7 +368,9 @@ impl Restore {
         for (wanted, flags) in [
             (options.verbose, ["--verbose"].as_slice()),
             (options.clean, &["--clean", "--if-exists"]),
-            (!options.owners, &["--no-owner", "--no-privileges"]),
+            (!options.owners, &["--no-owner"]),
+            (!options.privileges, &["--no-privileges"]),
+            (!options.rows, &["--schema-only"]),
             (!options.tablespaces, &["--no-tablespaces"]),
         ] {
             if wanted {
@@ -359,10 +445,12 @@ impl Restore {
     /// # Errors
     /// Where it did not even get to the end: killed, connection lost, login refused.
     pub(crate) fn judge(&self, ended: &Ended) -> Result<Errors, Error> {
-        let errors = Errors {
+        let mut errors = Errors {
             list: restore_errors(&ended.stderr),
             count: ended.stderr.error_count(),
         };
+        let any = errors.count > 0;
+        errors.forget_the_harmless();
         if ended.status.success() {
             return Ok(errors);
         }
@@ -371,7 +459,7 @@ impl Restore {
             .stderr
             .warnings()
             .any(|warning| warning.text.starts_with("errors ignored on restore"));
-        if got_to_the_end && errors.count > 0 {
+        if got_to_the_end && any {
             return Ok(errors);
         }
         let failure = verdict(&ended.stderr, ended.status, &self.target);
@@ -430,6 +518,13 @@ impl Errors {
     pub(crate) fn take(&mut self, errors: Vec<RestoreError>) {
         self.count += errors.len() as u64;
         self.list.extend(errors);
+    }
+
+    /// What an older server refuses although it is nothing to it.
+    fn forget_the_harmless(&mut self) {
+        let before = self.list.len();
+        self.list.retain(|error| !error.is_harmless());
+        self.count -= (before - self.list.len()) as u64;
     }
 
     pub(crate) fn append(&mut self, more: Self) {

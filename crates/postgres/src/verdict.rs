@@ -26,6 +26,13 @@ pub struct RestoreError {
     pub command: Option<String>,
 }
 
+impl RestoreError {
+    /// Whether it changes nothing of what is restored: pg_restore 17 and newer switch off a timeout that an older server does not have.
+    pub fn is_harmless(&self) -> bool {
+        self.command.as_deref().map(str::trim) == Some("SET transaction_timeout = 0;")
+    }
+}
+
 impl std::fmt::Display for RestoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.object, self.error)

@@ -398,7 +398,12 @@ async fn a_tunnel_whose_server_went_away_is_lost_and_can_be_tried_again() {
             Err(error) => Some(reach.judge(error.to_failure()).await),
         }
     };
-    let failure = again().await.expect("the way is gone");
+    let mut failure = again().await.expect("the way is gone");
+    // What was just being opened as the server went breaks with it; what comes after finds no way any more.
+    if failure.message.contains("broke") {
+        assert_eq!(failure.code, FailureCode::TunnelLost, "{failure:?}");
+        failure = again().await.expect("the way is gone");
+    }
     assert_eq!(failure.code, FailureCode::TunnelLost, "{failure:?}");
     assert!(
         failure.is_retryable() && failure.message.contains("cannot be made anew"),

@@ -52,6 +52,21 @@ impl HostKey {
         .hint(format!("If the server was set up anew, remove its old key ({known_in}) and test again."))
         .details(&self.line)
     }
+
+    /// The failure as people see it where the key was revoked; `known_in` is the file, and the line in it, that says so.
+    pub fn revoked(&self, known_in: &str) -> Failure {
+        Failure::new(
+            FailureCode::HostKeyChanged,
+            format!(
+                "{} shows a key that was revoked: {} {}. Howdah does not connect.",
+                self.host, self.algorithm, self.fingerprint
+            ),
+        )
+        .hint(format!(
+            "The key is revoked in {known_in}. Give the server a new one."
+        ))
+        .details(&self.line)
+    }
 }
 
 /// An error of SSH. Holds no secret. It can be cloned, because everything that used a session wants to hear how it ended.
@@ -251,17 +266,7 @@ impl Error {
             .details(why),
             Self::UnknownHostKey { key } => key.unknown(),
             Self::ChangedHostKey { key, known_in } => key.changed(known_in),
-            Self::RevokedHostKey { key, known_in } => Failure::new(
-                Code::HostKeyChanged,
-                format!(
-                    "{} shows a key that was revoked: {} {}. Howdah does not connect.",
-                    key.host, key.algorithm, key.fingerprint
-                ),
-            )
-            .hint(format!(
-                "The key is revoked in {known_in}. Give the server a new one."
-            ))
-            .details(&key.line),
+            Self::RevokedHostKey { key, known_in } => key.revoked(known_in),
             Self::Key {
                 file,
                 why,

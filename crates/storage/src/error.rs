@@ -159,6 +159,14 @@ pub enum Error {
         /// The file, and the line in it, that holds the other one.
         known_in: String,
     },
+    /// The SSH server shows a key that was revoked.
+    #[error("the key of {} was revoked", key.host)]
+    RevokedHostKey {
+        /// The key it shows.
+        key: Box<HostKey>,
+        /// The file, and the line in it, that says so.
+        known_in: String,
+    },
     /// The caller cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -335,6 +343,7 @@ impl Error {
             .details(chain(&**source)),
             Self::UnknownHostKey { key } => key.unknown(),
             Self::ChangedHostKey { key, known_in } => key.changed(known_in),
+            Self::RevokedHostKey { key, known_in } => key.revoked(known_in),
             Self::Cancelled => Failure::new(Code::Cancelled, "It was cancelled."),
             Self::Failed { at, source, .. } => {
                 // What may heal by itself has a code that says so.

@@ -32,6 +32,7 @@ CREATE TABLE drills (
 ) STRICT;
 CREATE INDEX drills_by_backup ON drills (backup_id, number, proved, finished_at);
 CREATE INDEX drills_by_database ON drills (database_id, proved, finished_at);
+CREATE INDEX drills_newest ON drills (database_id, number);
 
 ALTER TABLE plans ADD COLUMN drill TEXT NOT NULL DEFAULT '{}';  -- JSON: DrillRule
 

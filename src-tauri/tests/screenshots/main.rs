@@ -11,6 +11,7 @@ mod forms;
 mod more;
 mod past;
 mod places;
+mod restores;
 mod studio;
 #[path = "../support/mod.rs"]
 mod support;

@@ -33,7 +33,7 @@ fn in_bucket(moto: &Moto, bucket: &str) -> Value {
         "access_key_id": USER, "profile": null, "ca_file": null })
 }
 
-async fn add(studio: &Studio, name: &str, place: Value, secret: Option<&str>) -> String {
+pub(crate) async fn add(studio: &Studio, name: &str, place: Value, secret: Option<&str>) -> String {
     let input = json!({ "id": null, "name": name, "place": place, "secret": secret });
     let report = studio
         .window
@@ -54,7 +54,13 @@ async fn add(studio: &Studio, name: &str, place: Value, secret: Option<&str>) ->
 }
 
 /// A plan for a database, and the id of what it looks after.
-async fn plan(studio: &Studio, url: &str, name: &str, places: &[&str], encryption: Value) -> String {
+pub(crate) async fn plan(
+    studio: &Studio,
+    url: &str,
+    name: &str,
+    places: &[&str],
+    encryption: Value,
+) -> String {
     let servers = studio.window.invoke("settings_page", json!({})).await["servers"].take();
     let server = match servers.as_array().unwrap().first() {
         Some(known) => known["id"].clone(),
@@ -77,7 +83,7 @@ async fn plan(studio: &Studio, url: &str, name: &str, places: &[&str], encryptio
     studio.database(name).await
 }
 
-async fn newest(studio: &Studio, database: &str) -> String {
+pub(crate) async fn newest(studio: &Studio, database: &str) -> String {
     let question = json!({ "database_id": database });
     let backups = studio.window.invoke("list_backups", question).await;
     backups[0]["id"].as_str().unwrap().to_owned()

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "its report is its purpose")]
 
+mod back;
 mod database;
 mod inside;
 mod measure;
@@ -46,6 +47,9 @@ struct Arguments {
     /// Destinations, encryption and rules too
     #[arg(long)]
     wide: bool,
+    /// Getting backups back too
+    #[arg(long)]
+    back: bool,
     /// Where backups and dumps are written; without it, a temporary folder
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -192,6 +196,9 @@ async fn compare(arguments: &Arguments, programs: &Programs, major: u16) -> anyh
     if arguments.wide {
         wide::measure(&cluster, folder, arguments.rounds)?;
         inside::measure(&cluster, folder, arguments.rounds).await?;
+    }
+    if arguments.wide || arguments.back {
+        back::measure(&cluster, &client, folder, arguments.rounds).await?;
     }
     Ok(())
 }

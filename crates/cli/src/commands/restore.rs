@@ -40,6 +40,11 @@ pub(crate) async fn run(
             create: arguments.create,
             clean: arguments.clean,
             tables: arguments.table,
+            schemas: arguments.schema,
+            extensions: !arguments.no_extensions,
+            owners: !arguments.no_owner,
+            privileges: !arguments.no_privileges,
+            rows: !arguments.schema_only,
             ..Options::default()
         },
         jobs,
@@ -48,7 +53,7 @@ pub(crate) async fn run(
     let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
     let restored = recorded(&request, data_dir, &reporter, output, cancel).await;
     let restored = target.judged(restored).await?;
-    let comparison = if arguments.no_compare {
+    let comparison = if arguments.no_compare || arguments.schema_only {
         None
     } else {
         let secret = request.secret.as_ref();
@@ -78,6 +83,11 @@ pub(crate) async fn here(
     let began = Instant::now();
     let options = RestoreOptions {
         tables: arguments.table,
+        schemas: arguments.schema,
+        extensions: !arguments.no_extensions,
+        owners: !arguments.no_owner,
+        privileges: !arguments.no_privileges,
+        rows: !arguments.schema_only,
         ..RestoreOptions::default()
     };
     let teller = Arc::new(Teller::new(output));
@@ -133,7 +143,13 @@ fn tell(
         "warnings": restored.warnings,
         "seconds": took.as_secs_f64(),
     });
-    let restored = match request.options.tables.len() as u64 {
+    let options = &request.options;
+    let restored = match options.tables.len() as u64 {
+        0 if !options.schemas.is_empty() => format!(
+            "The schema {} is restored into {database} in {}",
+            options.schemas.join(", "),
+            duration(took)
+        ),
         0 => format!("{database} is restored in {}", duration(took)),
         some => format!(
             "{} of the backup {} restored into {database} in {}",
@@ -142,6 +158,12 @@ fn tell(
             duration(took)
         ),
     };
+    if !request.options.rows {
+        return Done::good(
+            json,
+            format!("{restored}, without rows: there is nothing to compare."),
+        );
+    }
     let Some(comparison) = comparison else {
         return Done::good(json, format!("{restored}. It was not compared."));
     };

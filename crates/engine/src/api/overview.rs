@@ -120,7 +120,7 @@ pub struct DatabaseSummary {
     pub proved_at: Option<Timestamp>,
     /// The newest ended backup run.
     pub last_run: Option<RunView>,
-    /// The run at work, waiting or queued.
+    /// The backup run at work, waiting or queued.
     pub active_run: Option<RunView>,
     /// When its plan is due next.
     #[ts(type = "string | null")]

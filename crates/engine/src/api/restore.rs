@@ -1,6 +1,7 @@
 //! What is restored, where to and how; what drills say.
 
 use howdah_domain::{BackupId, DrillReport, InstanceId, ReplacementId, RunId, ServerId, TableName};
+use howdah_postgres::restore::Options;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -55,17 +56,50 @@ pub enum RestoreTarget {
 pub struct RestoreOptions {
     /// Only these tables, with what belongs to them; empty means everything.
     pub tables: Vec<TableName>,
-    /// Owners and privileges as they were dumped. Roles that the target lacks are errors then.
+    /// Only these schemas, with all that lies in them, besides `tables`.
+    pub schemas: Vec<String>,
+    /// Create the extensions.
+    pub extensions: bool,
+    /// Owners as they were dumped. Roles that the target lacks are errors then.
     pub owners: bool,
+    /// Privileges as they were dumped, on the same terms.
+    pub privileges: bool,
+    /// With rows, large objects and sequences' values; else only what is defined.
+    pub rows: bool,
     /// Make the roles that the target lacks from the backup's globals. A local instance always has them made.
     pub roles: bool,
+}
+
+impl RestoreOptions {
+    /// Whether everything that a backup holds is restored, whoever owns it then.
+    pub(crate) fn is_all(&self) -> bool {
+        self.rows && self.extensions && self.tables.is_empty() && self.schemas.is_empty()
+    }
+
+    /// As a restore takes them.
+    pub(crate) fn for_restore(&self) -> Options {
+        Options {
+            create: true,
+            owners: self.owners,
+            privileges: self.privileges,
+            rows: self.rows,
+            tables: self.tables.clone(),
+            schemas: self.schemas.clone(),
+            extensions: self.extensions,
+            ..Options::default()
+        }
+    }
 }
 
 impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             tables: Vec::new(),
+            schemas: Vec::new(),
+            extensions: true,
             owners: true,
+            privileges: true,
+            rows: true,
             roles: false,
         }
     }

@@ -24,7 +24,7 @@ pub struct ServerView {
 }
 
 /// A change to a server. Absent fields stay.
-#[derive(Debug, Clone, Deserialize, TS)]
+#[derive(Debug, Clone, Default, Deserialize, TS)]
 #[ts(export)]
 pub struct ServerChange {
     /// Its name.

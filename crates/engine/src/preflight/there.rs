@@ -15,7 +15,9 @@ pub(super) struct Asked<'a> {
     pub(super) database: &'a str,
     pub(super) replace: bool,
     pub(super) roles: bool,
+    /// Whether owners or privileges are kept.
     pub(super) owners: bool,
+    pub(super) extensions: bool,
 }
 
 /// A server that is there. What it does not let us ask is a line; that it cannot be reached, too.
@@ -48,10 +50,10 @@ pub(super) async fn look_there(
     server(&found, looked, lines);
     database(&found, asked, lines);
     what_it_has(&found, asked, lines);
-    let needed = looked
-        .manifest
-        .raw_bytes
-        .saturating_add(looked.manifest.raw_bytes / 2);
+    if looked.raw_bytes == 0 {
+        return Ok(());
+    }
+    let needed = looked.raw_bytes.saturating_add(looked.raw_bytes / 2);
     match found.free_bytes(connection) {
         Some(free) if free < needed => lines.stops(
             format!("It takes about {} there; {} is free.", size(needed), size(free)),
@@ -159,7 +161,7 @@ fn what_it_has(found: &Facts, asked: &Asked<'_>, lines: &mut Lines) {
         .filter(|extension| extension.available.is_none())
         .map(|extension| extension.name.as_str())
         .collect();
-    if !lacking.is_empty() {
+    if asked.extensions && !lacking.is_empty() {
         lines.stops(
             format!("The server has no {}.", list("extension", "extensions", &lacking)),
             "Install them there, or restore onto this machine, where what needs them is left out.",

@@ -16,6 +16,12 @@ use crate::engine::{Engine, OrFailure};
 /// Between two attempts at writing the end of a run, first and longest: a full disk may have room again a little later.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Whether a kind of run is tried again by itself. A restore is somebody's who waits for it, and what it left on a server would be
+/// in its own way; a drill is due again the next day.
+fn again(kind: RunKind) -> bool {
+    !matches!(kind, RunKind::Restore | RunKind::Drill)
+}
+
 impl Engine {
     /// Records how a run ended. A transient failure sends it back to wait for its next attempt.
     pub(super) async fn conclude(
@@ -42,17 +48,19 @@ impl Engine {
             Err(failure) if failure.is_cancelled() => {
                 (RunState::Cancelled, Some(cancelled()), None, Made::default())
             }
-            Err(failure) => match decide::next_attempt(&failure, run.attempt, now) {
-                Some(at) => (
-                    RunState::Waiting {
-                        reason: WaitReason::Retry,
-                    },
-                    Some(failure),
-                    Some(at),
-                    Made::default(),
-                ),
-                None => (RunState::Failed, Some(failure), None, Made::default()),
-            },
+            Err(failure) => {
+                match decide::next_attempt(&failure, run.attempt, now).filter(|_| again(run.kind)) {
+                    Some(at) => (
+                        RunState::Waiting {
+                            reason: WaitReason::Retry,
+                        },
+                        Some(failure),
+                        Some(at),
+                        Made::default(),
+                    ),
+                    None => (RunState::Failed, Some(failure), None, Made::default()),
+                }
+            }
         };
         if let Some(failure) = &failure {
             self.log_failure(&recording, failure);

@@ -19,7 +19,7 @@ use crate::drill::{free_database, major_of};
 use crate::engine::{Engine, OrFailure};
 use crate::instances::{Making, NewInstance, Purpose, checked_name};
 use crate::random;
-use crate::replacing::{Replacing, drop_database};
+use crate::replacing::Replacing;
 use crate::restore::{RestoreRequest, front, maintenance_session, restore};
 use crate::stored::StoredBackup;
 use crate::work::Reporter;
@@ -73,10 +73,19 @@ impl Engine {
                 check_database(database)?;
             }
             RestoreTarget::Server {
-                server_id, database, ..
+                server_id,
+                database,
+                replace,
             } => {
                 self.server(server_id).await?;
                 check_database(database)?;
+                if *replace && !asked.wish.options.is_all() {
+                    return Err(Failure::new(
+                        FailureCode::InvalidInput,
+                        "A database is not replaced by a part of what was backed up.",
+                    )
+                    .hint("Restore the part as a new database."));
+                }
             }
         }
         let run = self.new_run(subject(RunKind::Restore, &backup, Trigger::Manual));
@@ -208,7 +217,8 @@ impl Engine {
     ) -> Result<InstanceId, Failure> {
         reporter.phase(Phase::Starting);
         let manifest = stored.manifest(cancel).await?;
-        self.demand_room(&manifest)?;
+        let raw_bytes = if into.options.rows { manifest.raw_bytes } else { 0 };
+        self.demand_room(&manifest.database, raw_bytes)?;
         let name = into.name.unwrap_or_else(|| {
             format!(
                 "{} {}",
@@ -244,12 +254,9 @@ impl Engine {
                 target: making.connection(&database),
                 secret: Some(making.password().clone()),
                 options: Options {
-                    create: true,
-                    owners: into.options.owners,
                     tablespaces: false,
                     isolated: true,
-                    tables: into.options.tables.clone(),
-                    ..Options::default()
+                    ..into.options.for_restore()
                 },
                 jobs: JOBS,
             };
@@ -309,33 +316,17 @@ impl Engine {
             backup: stored.clone(),
             target,
             secret,
-            options: Options {
-                create: true,
-                owners: options.owners,
-                tables: options.tables.clone(),
-                ..Options::default()
-            },
+            options: options.for_restore(),
             jobs: JOBS,
         };
         let restored = Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await;
-        match restored {
-            Err(failure) if failure.is_cancelled() => {
-                let never = CancellationToken::new();
-                let (target, secret) = (&request.target, request.secret.as_ref());
-                let dropped = async {
-                    let session = maintenance_session(target, secret, &never).await?;
-                    drop_database(&session, &target.database, &never).await
-                };
-                if let Err(left) = dropped.await {
-                    reporter.warn(format!(
-                        "{} is left on the server, incomplete: {}",
-                        target.database, left.message
-                    ));
-                }
-                Err(failure)
-            }
-            restored => restored.map(drop),
+        if let Err(failure) = &restored
+            && failure.is_cancelled()
+            && let Some(left) = &failure.hint
+        {
+            reporter.warn(left.clone());
         }
+        restored.map(drop)
     }
 
     /// Makes the roles of a backup's globals that a server lacks.

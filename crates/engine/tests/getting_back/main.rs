@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bad_days;
 mod instances;
 mod preflight;
 mod replacing;

@@ -57,7 +57,7 @@ impl Restore {
         let wanted: BTreeSet<String> = needs::needs(contents)
             .roles
             .into_iter()
-            .filter(|role| role.policies || self.options.owners)
+            .filter(|role| role.policies || self.options.owners || self.options.privileges)
             .map(|role| role.name)
             .filter(|name| !name.starts_with("pg_"))
             .collect();

@@ -143,6 +143,7 @@ async fn a_missing_role_is_named_and_owners_can_be_left_out() {
     assert!(named.message.contains("TABLE"), "{}", named.message);
     let without = Options {
         owners: false,
+        privileges: false,
         ..create()
     };
     stream(

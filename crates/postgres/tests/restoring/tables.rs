@@ -171,3 +171,111 @@ async fn a_table_that_is_not_in_the_backup_is_named_before_a_database_is_made(#[
     let made = "SELECT count(*) FROM pg_database WHERE datname = 'part'";
     assert_eq!(cluster.one("postgres", made).await.unwrap(), "0");
 }
+
+/// What is defined comes back whole, and not a row, large object or sequence's value with it; and owners and privileges can be left
+/// out one by one.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_defined_comes_back_without_rows(#[values(13, 18)] major: u16, #[values(1, 2)] jobs: usize) {
+    let cluster = cluster_with(
+        major,
+        "CREATE ROLE reader; CREATE ROLE author;
+         CREATE TABLE orders(id serial PRIMARY KEY, note text);
+         INSERT INTO orders(note) SELECT 'n' FROM generate_series(1, 100);
+         CREATE MATERIALIZED VIEW summary AS SELECT count(*) FROM orders;
+         CREATE INDEX notes ON orders(note);
+         ALTER TABLE orders OWNER TO author; GRANT SELECT ON orders TO reader;
+         SELECT lo_from_bytea(4711, 'large')",
+    )
+    .await;
+    let backup = dump(&cluster, &Selection::default()).await.unwrap();
+    for (database, owners, privileges) in [("a", true, false), ("b", false, true)] {
+        let options = Options {
+            owners,
+            privileges,
+            rows: false,
+            ..create()
+        };
+        let restore = restore(major, cluster.connection(database), cluster.password(), options);
+        restored_by(jobs, &restore, &backup).await;
+        let found = cluster
+            .one(
+                database,
+                "SELECT format('%s rows, next %s, %s large objects, filled %s, index %s, owner %s, reader %s',
+                    (SELECT count(*) FROM orders), nextval('orders_id_seq'), (SELECT count(*) FROM pg_largeobject_metadata),
+                    (SELECT relispopulated FROM pg_class WHERE relname = 'summary'), to_regclass('notes'),
+                    (SELECT relowner::regrole FROM pg_class WHERE relname = 'orders'),
+                    has_table_privilege('reader', 'orders', 'SELECT'))",
+            )
+            .await
+            .unwrap();
+        let owner = if owners { "author" } else { "postgres" };
+        let reader = if privileges { "t" } else { "f" };
+        assert_eq!(
+            found,
+            format!("0 rows, next 1, 0 large objects, filled f, index notes, owner {owner}, reader {reader}")
+        );
+    }
+}
+
+/// A schema with everything in it, what it stands on elsewhere, and nothing else; extensions only where they are wanted.
+#[rstest]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_comes_with_all_that_lies_in_it(#[values(13, 18)] major: u16, #[values(1, 2)] jobs: usize) {
+    let cluster = cluster_with(
+        major,
+        "CREATE EXTENSION hstore; CREATE SCHEMA \"My s\"; CREATE SCHEMA other;
+         CREATE TYPE other.mood AS ENUM ('good', 'bad');
+         CREATE TABLE other.customers(id int PRIMARY KEY); INSERT INTO other.customers VALUES (1);
+         CREATE TABLE \"My s\".orders(id serial PRIMARY KEY, mood other.mood, c int CONSTRAINT of REFERENCES other.customers);
+         INSERT INTO \"My s\".orders(mood, c) VALUES ('good', 1), ('bad', 1);
+         CREATE FUNCTION \"My s\".twice(n int) RETURNS int LANGUAGE sql AS 'SELECT n * 2';
+         CREATE VIEW \"My s\".doubled AS SELECT \"My s\".twice(id) FROM \"My s\".orders;
+         COMMENT ON SCHEMA \"My s\" IS 'ours'; CREATE TABLE unwanted()",
+    )
+    .await;
+    let backup = dump(&cluster, &Selection::default()).await.unwrap();
+    let options = Options {
+        schemas: vec!["My s".to_owned()],
+        ..create()
+    };
+    let wanted = restore(
+        major,
+        cluster.connection("a"),
+        cluster.password(),
+        options.clone(),
+    );
+    let restored = restored_by(jobs, &wanted, &backup).await;
+    assert!(
+        restored
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("of was left out")),
+        "{restored:?}"
+    );
+    let found = "SELECT concat_ws(' ', (SELECT string_agg(twice::text, '' ORDER BY twice) FROM \"My s\".doubled),
+            obj_description('\"My s\"'::regnamespace), to_regtype('other.mood'), to_regclass('other.customers'),
+            to_regclass('unwanted'), (SELECT count(*) FROM pg_extension WHERE extname = 'hstore'))";
+    assert_eq!(cluster.one("a", found).await.unwrap(), "24 ours other.mood 0");
+    let nothing = Options {
+        schemas: vec!["nowhere".to_owned()],
+        ..create()
+    };
+    let nothing = restore(major, cluster.connection("b"), cluster.password(), nothing);
+    let refused = failure(stream(&nothing, &backup).await);
+    assert_eq!(refused.code, FailureCode::NotFound);
+
+    for (database, extensions) in [("c", true), ("d", false)] {
+        let options = Options {
+            extensions,
+            ..create()
+        };
+        let all = restore(major, cluster.connection(database), cluster.password(), options);
+        restored_by(jobs, &all, &backup).await;
+        let made = "SELECT (SELECT count(*) FROM pg_extension WHERE extname = 'hstore') || ' ' || count(*) FROM \"My s\".orders";
+        assert_eq!(
+            cluster.one(database, made).await.unwrap(),
+            format!("{} 2", i32::from(extensions))
+        );
+    }
+}

@@ -89,9 +89,11 @@ pub(super) fn of_ssh(place: &str, error: howdah_ssh::Error) -> Error {
     match error {
         Ssh::Misconfigured { why } => Error::Misconfigured { why },
         Ssh::UnknownHostKey { key } => Error::UnknownHostKey { key },
-        Ssh::ChangedHostKey { key, known_in } | Ssh::RevokedHostKey { key, known_in } => {
-            Error::ChangedHostKey { key, known_in }
-        }
+        Ssh::ChangedHostKey { key, known_in } => Error::ChangedHostKey { key, known_in },
+        Ssh::RevokedHostKey { key, known_in } => Error::RevokedHostKey {
+            key: Box::new(key),
+            known_in,
+        },
         Ssh::Denied { .. } => Error::Denied {
             place,
             what: "login",

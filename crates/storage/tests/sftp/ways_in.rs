@@ -80,6 +80,18 @@ async fn an_unknown_and_a_changed_host_key_are_told() {
         "{error:?}"
     );
     assert_eq!(error.to_failure().code, FailureCode::HostKeyChanged);
+
+    // A key that was revoked is told as that: there is no old one to remove.
+    let Error::ChangedHostKey { key, .. } = error else {
+        panic!("it was one above")
+    };
+    std::fs::write(&known_hosts, format!("@revoked {}\n", key.known_hosts_line())).unwrap();
+    let error = sftp.prepare(&token()).await.unwrap_err();
+    assert!(matches!(error, Error::RevokedHostKey { .. }), "{error:?}");
+    let failure = error.to_failure();
+    assert_eq!(failure.code, FailureCode::HostKeyChanged);
+    assert!(failure.message.contains("revoked"), "{failure:?}");
+    assert!(failure.hint.unwrap().contains("Give the server a new one"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,7 +96,8 @@ pub fn standings(connection: &Connection) -> Result<HashMap<DatabaseId, Standing
         .prepare_cached(
             "SELECT d.database_id, d.finished_at, d.proved, d.run_id,
                 (SELECT max(p.finished_at) FROM drills p WHERE p.database_id = d.database_id AND p.proved) AS proved_at
-             FROM drills d WHERE d.number IN (SELECT max(number) FROM drills GROUP BY database_id)",
+             FROM drills d WHERE d.number IN (
+                SELECT (SELECT p.number FROM drills p WHERE p.database_id = x.id ORDER BY p.number DESC LIMIT 1) FROM databases x)",
         )?
         .query_map([], |row| {
             let standing = Standing {

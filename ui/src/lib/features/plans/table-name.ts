@@ -12,6 +12,8 @@ function quoted(part: string): string {
   return /^[a-z_][a-z0-9_$]*$/.test(part) ? part : `"${part.replaceAll('"', '""')}"`;
 }
 
+const SCHEMA = new RegExp(`^\\s*(${PART})\\.\\*\\s*$`);
+
 /** `undefined` where the text is no name with its schema. */
 export function parseTableName(text: string): TableName | undefined {
   const match = NAME.exec(text);
@@ -20,6 +22,17 @@ export function parseTableName(text: string): TableName | undefined {
 
 export function formatTableName({ schema, name }: TableName): string {
   return `${quoted(schema)}.${quoted(name)}`;
+}
+
+/** The schemas that are named as a whole, `schema.*` on a line of its own, and the text without those lines. */
+export function takeSchemas(text: string): { schemas: string[]; rest: string } {
+  const schemas: string[] = [];
+  const rest = text.split('\n').filter((line) => {
+    const schema = SCHEMA.exec(line)?.[1];
+    if (schema) schemas.push(plain(schema));
+    return !schema;
+  });
+  return { schemas, rest: rest.join('\n') };
 }
 
 /** One name a line. What is no name comes back as such. */

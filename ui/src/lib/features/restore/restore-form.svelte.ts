@@ -11,7 +11,7 @@ import {
 } from '$lib/ipc';
 import { t } from '$lib/messages';
 import { Action } from '$lib/state/action.svelte';
-import { parseTableNames } from '../plans/table-name';
+import { parseTableNames, takeSchemas } from '../plans/table-name';
 
 export type Where = 'instance' | 'existing' | 'server';
 
@@ -24,6 +24,10 @@ export class RestoreForm {
   some = $state(false);
   tables = $state('');
   owners = $state(true);
+  privileges = $state(true);
+  /** Only what is defined. */
+  withoutRows = $state(false);
+  extensions = $state(true);
   roles = $state(false);
   /** Whether the database that is there is replaced. */
   replace = $state(false);
@@ -58,6 +62,11 @@ export class RestoreForm {
     return this.where === 'server' && this.replace;
   }
 
+  /** Whether roles that the server lacks would be missed. */
+  get needsRoles(): boolean {
+    return this.where === 'server' && (this.owners || this.privileges);
+  }
+
   /** Whether the look found something that keeps it from being restored. */
   readonly stopped = $derived.by(
     () => this.preflight?.lines.some((line) => line.verdict === 'stops') ?? false,
@@ -65,10 +74,13 @@ export class RestoreForm {
 
   readonly major = $derived.by(() => this.page.backup.server_version.split('.')[0] ?? '');
   readonly chosenServer = $derived.by(() => this.servers.find((each) => each.id === this.server));
-  readonly #named = $derived(parseTableNames(this.tables));
-  readonly count = $derived.by(() =>
-    this.some ? this.#named.names.length : Number(this.page.backup.tables),
-  );
+  readonly #chosen = $derived(takeSchemas(this.tables));
+  readonly #named = $derived(parseTableNames(this.#chosen.rest));
+  /** How many tables; not known where a whole schema is wanted. */
+  readonly count = $derived.by((): number | undefined => {
+    if (!this.some || this.replaces) return Number(this.page.backup.tables);
+    return this.#chosen.schemas.length > 0 ? undefined : this.#named.names.length;
+  });
 
   readonly problem = $derived.by((): string | undefined => {
     const name = this.where === 'instance' ? this.name : this.database;
@@ -77,25 +89,36 @@ export class RestoreForm {
     if (this.replaces && this.confirmed !== this.database) {
       return t('confirm.type_name', { name: this.database });
     }
-    if (!this.some) return undefined;
+    if (!this.some || this.replaces) return undefined;
     const wrong = this.#named.wrong[0];
     if (wrong !== undefined) return t('restore.problem_table', { name: wrong });
-    return this.#named.names.length === 0 ? t('restore.problem_tables') : undefined;
+    return this.count === 0 ? t('restore.problem_tables') : undefined;
   });
 
-  readonly act = $derived.by(() =>
-    this.replaces
-      ? t('restore.act_replace', { database: this.database })
-      : this.where === 'instance'
-        ? t('restore.act_instance', { n: this.count, major: this.major })
-        : t('restore.act_database', { n: this.count, database: this.database }),
-  );
+  readonly act = $derived.by(() => {
+    const { count: n, major, database } = this;
+    if (this.replaces) return t('restore.act_replace', { database });
+    if (this.where === 'instance') {
+      return n === undefined
+        ? t('restore.act_instance_part', { major })
+        : t('restore.act_instance', { n, major });
+    }
+    return n === undefined
+      ? t('restore.act_database_part', { database })
+      : t('restore.act_database', { n, database });
+  });
 
   get wish(): RestoreWish {
+    // What takes a database's place is whole.
+    const some = this.some && !this.replaces;
     const options = {
-      tables: this.some ? this.#named.names : [],
+      tables: some ? this.#named.names : [],
+      schemas: some ? this.#chosen.schemas : [],
+      extensions: this.where === 'instance' || this.replaces || this.extensions,
       owners: this.where === 'instance' || this.owners,
-      roles: this.where === 'server' && this.owners && this.roles,
+      privileges: this.where === 'instance' || this.privileges,
+      rows: this.replaces || !this.withoutRows,
+      roles: this.needsRoles && this.roles,
     };
     const backup_id = this.page.backup.id;
     switch (this.where) {
@@ -129,11 +152,19 @@ export class RestoreForm {
     this.database = (replace ? name : `${name}_restored`).slice(0, 63);
   }
 
+  /** Whether nobody knows yet if it would work. */
+  readonly looking = $derived.by(() => !this.preflight && !this.preflightFailure);
+
+  /** What was found is about other words than those that are chosen now. */
+  forget(): void {
+    this.#looked += 1;
+    this.preflight = undefined;
+    this.preflightFailure = undefined;
+  }
+
   /** Looks whether it would work; only the last question's answer counts. */
   async look(wish: RestoreWish): Promise<void> {
     const number = (this.#looked += 1);
-    this.preflight = undefined;
-    this.preflightFailure = undefined;
     try {
       const found = await call('preflight', { wish });
       if (number === this.#looked) this.preflight = found;

@@ -53,7 +53,7 @@ proved_at: string | null,
  */
 last_run: RunView | null, 
 /**
- * The run at work, waiting or queued.
+ * The backup run at work, waiting or queued.
  */
 active_run: RunView | null, 
 /**

@@ -10,9 +10,25 @@ export type RestoreOptions = {
  */
 tables: Array<TableName>, 
 /**
- * Owners and privileges as they were dumped. Roles that the target lacks are errors then.
+ * Only these schemas, with all that lies in them, besides `tables`.
+ */
+schemas: Array<string>, 
+/**
+ * Create the extensions.
+ */
+extensions: boolean, 
+/**
+ * Owners as they were dumped. Roles that the target lacks are errors then.
  */
 owners: boolean, 
+/**
+ * Privileges as they were dumped, on the same terms.
+ */
+privileges: boolean, 
+/**
+ * With rows, large objects and sequences' values; else only what is defined.
+ */
+rows: boolean, 
 /**
  * Make the roles that the target lacks from the backup's globals. A local instance always has them made.
  */

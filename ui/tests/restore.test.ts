@@ -1,0 +1,166 @@
+import axe from 'axe-core';
+import { describe, expect, test, vi } from 'vitest';
+import BackupDetailView from '$features/backups/BackupDetailView.svelte';
+import DatabaseView from '$features/databases/DatabaseView.svelte';
+import RunFull from '$features/runs/RunFull.svelte';
+import Instances from '../src/routes/instances/+page.svelte';
+import { fireEvent } from '@testing-library/svelte';
+import { cleanup, press, screen, settle, show, small } from './frame';
+
+vi.setConfig({ testTimeout: 180_000 });
+
+async function findings(container: HTMLElement): Promise<string[]> {
+  const { violations } = await axe.run(container, { rules: { 'color-contrast': { enabled: false } } });
+  return violations.flatMap((violation) => violation.nodes.map((node) => node.html.slice(0, 160)));
+}
+
+/** The sheet of a backup, open, after the first look. */
+async function sheet() {
+  const fixture = small();
+  const backup = fixture.world.backups[0];
+  if (!backup) throw new Error('the world has no backup');
+  const shown = await show(BackupDetailView, { id: backup.id }, { fixture });
+  await press('Restore…');
+  await looked();
+  return { ...shown, fixture, backup };
+}
+
+/** What is chosen is looked at a moment later. */
+async function looked() {
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await settle();
+}
+
+const choose = async (label: string) => {
+  await fireEvent.click(screen.getByRole('radio', { name: label }));
+  await looked();
+};
+
+const wished = (fixture: ReturnType<typeof small>) =>
+  fixture.calls.find((call) => call.command === 'restore_backup')?.args['wish'];
+
+describe('the sheet', () => {
+  test('restores onto this machine with one click', async () => {
+    const { fixture, backup } = await sheet();
+    expect(screen.getByText(/is free on this machine/)).toBeTruthy();
+    await press(/^Restore \d+ tables into a new local PostgreSQL 16$/);
+    expect(wished(fixture)).toMatchObject({ backup_id: backup.id, to: { kind: 'new_instance' } });
+  });
+
+  test('restores only what is defined, and leaves owners or privileges out', async () => {
+    const { fixture } = await sheet();
+    await choose('A server');
+    await fireEvent.click(screen.getByRole('checkbox', { name: 'Only what is defined, without rows' }));
+    await fireEvent.click(screen.getByRole('checkbox', { name: 'Keep owners' }));
+    await looked();
+    expect(screen.getByRole('checkbox', { name: /^Make the roles/ })).toBeTruthy();
+    await fireEvent.click(screen.getByRole('checkbox', { name: 'Keep privileges' }));
+    await looked();
+    expect(screen.queryByRole('checkbox', { name: /^Make the roles/ })).toBeNull();
+    await choose('Only these tables');
+    await fireEvent.input(screen.getByRole('textbox', { name: 'Only these tables' }), {
+      target: { value: 'public.orders\n"My s".*' },
+    });
+    await looked();
+    expect(screen.getByRole('button', { name: /^Restore what is chosen into/ })).toBeTruthy();
+    // What replaces a database is whole.
+    await choose('In place of the one that is there');
+    expect(screen.queryByRole('checkbox', { name: /without rows/ })).toBeNull();
+    expect(screen.queryByRole('textbox', { name: 'Only these tables' })).toBeNull();
+    await choose('A new database');
+    await press(/_restored$/);
+    expect(wished(fixture)).toMatchObject({
+      options: {
+        tables: [{ schema: 'public', name: 'orders' }],
+        schemas: ['My s'],
+        rows: false,
+        owners: false,
+        privileges: false,
+        roles: false,
+      },
+    });
+  });
+
+  test('replaces a database only after its name was typed', async () => {
+    const { fixture, backup, container } = await sheet();
+    await choose('A server');
+    await choose('In place of the one that is there');
+    const name = backup.database_name;
+    const button = screen.getByRole<HTMLButtonElement>('button', { name: `Replace ${name}` });
+    expect(button.disabled).toBe(true);
+    await fireEvent.input(screen.getByLabelText(`Type ${name} to confirm`), { target: { value: name } });
+    await looked();
+    expect(button.disabled).toBe(false);
+    expect(await findings(container)).toEqual([]);
+    await press(`Replace ${name}`);
+    expect(wished(fixture)).toMatchObject({ to: { kind: 'server', database: name, replace: true } });
+  });
+
+  test('is not pressed where the look found something in the way', async () => {
+    await sheet();
+    await choose('A server');
+    await fireEvent.input(screen.getByLabelText('New database'), { target: { value: 'taken' } });
+    await looked();
+    expect(screen.getByText('There is a database taken already.')).toBeTruthy();
+    const button = screen.getByRole<HTMLButtonElement>('button', { name: /into taken$/ });
+    expect(button.disabled).toBe(true);
+  });
+
+  test('keeps what is chosen when the page behind it changes', async () => {
+    const { fixture, backup } = await sheet();
+    await choose('A server');
+    fixture.emit({ type: 'backups', database_id: backup.database_id });
+    await looked();
+    expect(screen.getByRole<HTMLInputElement>('radio', { name: 'A server' }).checked).toBe(true);
+  });
+});
+
+describe('what was restored', () => {
+  test('is listed, started, stopped and copied without its password coming here', async () => {
+    const { fixture, container } = await show(Instances, {}, { path: '/instances', fixture: small() });
+    await press('Copy the URL');
+    expect(screen.getByRole('button', { name: 'Copied' })).toBeTruthy();
+    await press('Stop');
+    expect(fixture.world.instances.every((each) => each.state === 'stopped')).toBe(true);
+    expect(await findings(container)).toEqual([]);
+  });
+
+  test('is put back from its page', async () => {
+    const fixture = small();
+    const database = fixture.world.databases[0];
+    if (!database) throw new Error('the world has no database');
+    fixture.world.replacements = [
+      {
+        id: 'replacement',
+        server_id: database.server_id,
+        database: database.name,
+        kept: `${database.name}_before_2026_11_22_0915`,
+        backup_id: database.last_backup?.id ?? '',
+        replaced_at: new Date().toISOString(),
+        kept_until: new Date(Date.now() + 6 * 86_400_000).toISOString(),
+      },
+    ];
+    await show(DatabaseView, { id: database.id }, { fixture });
+    await press('Put back');
+    const dialog = screen.getByRole('dialog');
+    await fireEvent.submit(dialog.querySelector('form') as HTMLFormElement);
+    await settle();
+    expect(fixture.calls.some((call) => call.command === 'put_back')).toBe(true);
+    expect(screen.getByText(/is what it was/)).toBeTruthy();
+  });
+});
+
+test('a drill says what it found, proved or not', async () => {
+  const fixture = small();
+  const run = fixture.world.runs.find((each) => each.kind === 'drill');
+  if (!run) throw new Error('the world has no drill');
+  const proved = await show(RunFull, { id: run.id }, { fixture });
+  expect(screen.getByText('Proved')).toBeTruthy();
+  expect(await findings(proved.container)).toEqual([]);
+  cleanup();
+  run.state = { state: 'failed' };
+  const refuted = await show(RunFull, { id: run.id }, { fixture });
+  expect(screen.getByText('Not proved')).toBeTruthy();
+  expect(screen.getAllByText('Differs').length).toBeGreaterThan(0);
+  expect(await findings(refuted.container)).toEqual([]);
+});
