@@ -188,8 +188,7 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
     }
 
     // Closed to the tray, it goes on: the menu starts a backup, whose end is told.
-    press("alt+F4").await;
-    window_is_there(false).await;
+    support::close_window("^Howdah$").await;
     panel.click("shop").await;
     eventually("the backup from the tray's menu", A_BACKUP, || async {
         (manifests(&folder).len() == 2).then_some(())
@@ -201,13 +200,11 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
     window_is_there(true).await;
     window.turn_to_window().await;
     window.see("backed up").await;
-    press("alt+F4").await;
-    window_is_there(false).await;
+    support::close_window("^Howdah$").await;
     support::app::start_again(&data_dir).await;
     window_is_there(true).await;
     window.turn_to_window().await;
-    press("alt+F4").await;
-    window_is_there(false).await;
+    support::close_window("^Howdah$").await;
 
     // A failure shows in the tray and is told; a click on what is told opens the run.
     eventually(

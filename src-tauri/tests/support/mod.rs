@@ -46,20 +46,37 @@ async fn xdotool(arguments: &[&str]) {
     assert!(status.success(), "xdotool {}", arguments[0]);
 }
 
+/// Closes the window of that name, which has the focus. A key may get lost on a busy desktop, and is pressed again then, as a person would.
+pub(crate) async fn close_window(name: &str) {
+    for _ in 0..4 {
+        press("alt+F4").await;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(4) {
+            if !is_there(name).await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    }
+    panic!("the window {name} does not close");
+}
+
+async fn is_there(name: &str) -> bool {
+    let found = tokio::process::Command::new("xdotool")
+        .args(["search", "--onlyvisible", "--name", name])
+        .output()
+        .await
+        .expect("xdotool runs");
+    !found.stdout.is_empty()
+}
+
 /// Waits until a window of that name (a regular expression) is on the desktop, or is not. It is looked for among the desktop's windows, not
 /// in the driver.
 pub(crate) async fn window_is_there(name: &str, there: bool) {
     eventually(
         &format!("a window {name} is there: {there}"),
         Duration::from_secs(20),
-        || async {
-            let found = tokio::process::Command::new("xdotool")
-                .args(["search", "--onlyvisible", "--name", name])
-                .output()
-                .await
-                .expect("xdotool runs");
-            (found.stdout.is_empty() != there).then_some(())
-        },
+        || async { (is_there(name).await == there).then_some(()) },
     )
     .await;
 }

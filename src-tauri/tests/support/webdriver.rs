@@ -319,12 +319,30 @@ impl Drop for WebDriver {
     fn drop(&mut self) {
         // Asked politely, tauri-driver ends the native driver below it too.
         if let Some(pid) = self.driver.id() {
+            // An app that a failed test leaves would take the place of the next one's.
+            let below = super::app::family(pid);
             drop(std::process::Command::new("kill").arg(pid.to_string()).status());
             for _ in 0..50 {
                 if !matches!(self.driver.try_wait(), Ok(None)) {
-                    return;
+                    break;
                 }
                 std::thread::sleep(Duration::from_millis(20));
+            }
+            // One that was asked to end has its time for that.
+            let is_there = |pid: &u32| std::path::Path::new(&format!("/proc/{pid}")).exists();
+            for _ in 0..150 {
+                if !below.iter().any(is_there) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            for pid in below {
+                drop(
+                    std::process::Command::new("kill")
+                        .args(["-KILL", &pid.to_string()])
+                        .stderr(std::process::Stdio::null())
+                        .status(),
+                );
             }
         }
     }
