@@ -4,6 +4,7 @@ import BackupDetailView from '$features/backups/BackupDetailView.svelte';
 import DatabaseView from '$features/databases/DatabaseView.svelte';
 import RunFull from '$features/runs/RunFull.svelte';
 import Instances from '../src/routes/instances/+page.svelte';
+import { formatDateTime } from '$lib/format';
 import { fireEvent } from '@testing-library/svelte';
 import { cleanup, press, screen, settle, show, small } from './frame';
 
@@ -43,6 +44,8 @@ describe('the sheet', () => {
   test('restores onto this machine with one click', async () => {
     const { fixture, backup } = await sheet();
     expect(screen.getByText(/is free on this machine/)).toBeTruthy();
+    const name = screen.getByLabelText<HTMLInputElement>('Name of the local instance').value;
+    expect(name).toContain(formatDateTime(backup.started_at));
     await press(/^Restore \d+ tables into a new local PostgreSQL 16$/);
     expect(wished(fixture)).toMatchObject({ backup_id: backup.id, to: { kind: 'new_instance' } });
   });
@@ -86,6 +89,7 @@ describe('the sheet', () => {
     await choose('A server');
     await choose('In place of the one that is there');
     const name = backup.database_name;
+    expect(screen.getByLabelText<HTMLInputElement>('Database to replace').value).toBe(name);
     const button = screen.getByRole<HTMLButtonElement>('button', { name: `Replace ${name}` });
     expect(button.disabled).toBe(true);
     await fireEvent.input(screen.getByLabelText(`Type ${name} to confirm`), { target: { value: name } });

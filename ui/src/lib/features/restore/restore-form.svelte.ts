@@ -9,6 +9,7 @@ import {
   type RestoreWish,
   type ServerView,
 } from '$lib/ipc';
+import { formatDateTime } from '$lib/format';
 import { t } from '$lib/messages';
 import { Action } from '$lib/state/action.svelte';
 import { parseTableNames, takeSchemas } from '../plans/table-name';
@@ -47,7 +48,7 @@ export class RestoreForm {
     const { backup } = page;
     this.name = t('backup.title', {
       name: backup.database_name,
-      when: backup.started_at.slice(0, 16).replace('T', ' '),
+      when: formatDateTime(backup.started_at),
     }).slice(0, 60);
     this.database = `${backup.database_name}_restored`.slice(0, 63);
     this.server = (servers.find((each) => each.name === backup.server_name) ?? servers[0])?.id ?? '';
