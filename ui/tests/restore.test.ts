@@ -6,7 +6,7 @@ import RunFull from '$features/runs/RunFull.svelte';
 import Instances from '../src/routes/instances/+page.svelte';
 import { formatDateTime } from '$lib/format';
 import { fireEvent } from '@testing-library/svelte';
-import { cleanup, press, screen, settle, show, small } from './frame';
+import { called, cleanup, press, screen, settle, show, small } from './frame';
 
 vi.setConfig({ testTimeout: 180_000 });
 
@@ -44,6 +44,7 @@ describe('the sheet', () => {
   test('restores onto this machine with one click', async () => {
     const { fixture, backup } = await sheet();
     expect(screen.getByText(/is free on this machine/)).toBeTruthy();
+    expect(document.activeElement).toBe(screen.getByRole('radio', { name: 'This machine' }));
     const name = screen.getByLabelText<HTMLInputElement>('Name of the local instance').value;
     expect(name).toContain(formatDateTime(backup.started_at));
     await press(/^Restore \d+ tables into a new local PostgreSQL 16$/);
@@ -89,10 +90,18 @@ describe('the sheet', () => {
     await choose('A server');
     await choose('In place of the one that is there');
     const name = backup.database_name;
+    // What was typed for one server is not typed for another.
+    const other = screen.getByLabelText<HTMLSelectElement>('Server');
+    const [first, second] = [...other.options].map((option) => option.value);
+    const typed = { target: { value: name } };
+    await fireEvent.input(screen.getByLabelText(`Type ${name} to confirm`), typed);
+    await fireEvent.change(other, { target: { value: other.value === first ? second : first } });
+    await looked();
+    expect(screen.getByLabelText<HTMLInputElement>(`Type ${name} to confirm`).value).toBe('');
     expect(screen.getByLabelText<HTMLInputElement>('Database to replace').value).toBe(name);
     const button = screen.getByRole<HTMLButtonElement>('button', { name: `Replace ${name}` });
     expect(button.disabled).toBe(true);
-    await fireEvent.input(screen.getByLabelText(`Type ${name} to confirm`), { target: { value: name } });
+    await fireEvent.input(screen.getByLabelText(`Type ${name} to confirm`), typed);
     await looked();
     expect(button.disabled).toBe(false);
     expect(await findings(container)).toEqual([]);
@@ -101,11 +110,16 @@ describe('the sheet', () => {
   });
 
   test('is not pressed where the look found something in the way', async () => {
-    await sheet();
+    const { fixture } = await sheet();
     await choose('A server');
     await fireEvent.input(screen.getByLabelText('New database'), { target: { value: 'taken' } });
     await looked();
     expect(screen.getByText('There is a database taken already.')).toBeTruthy();
+    expect(screen.getByText('1 thing is in the way')).toBeTruthy();
+    const asked = () => fixture.calls.filter((call) => call.command === 'preflight').length;
+    const before = asked();
+    await press('Look again');
+    expect(asked()).toBe(before + 1);
     const button = screen.getByRole<HTMLButtonElement>('button', { name: /into taken$/ });
     expect(button.disabled).toBe(true);
   });
@@ -124,8 +138,15 @@ describe('what was restored', () => {
     const { fixture, container } = await show(Instances, {}, { path: '/instances', fixture: small() });
     await press('Copy the URL');
     expect(screen.getByRole('button', { name: 'Copied' })).toBeTruthy();
+    expect(called(fixture, 'copy_instance_url')).toEqual([
+      { id: fixture.world.instances[0]?.id, psql: false },
+    ]);
+    expect(document.body.innerHTML).not.toContain('postgresql://');
     await press('Stop');
     expect(fixture.world.instances.every((each) => each.state === 'stopped')).toBe(true);
+    await fireEvent.click(screen.getAllByRole('button', { name: 'Start' })[0] as HTMLElement);
+    await settle();
+    expect(fixture.world.instances.some((each) => each.state === 'running')).toBe(true);
     expect(await findings(container)).toEqual([]);
   });
 

@@ -45,7 +45,7 @@ export class Inside {
     Math.min(MOST, Math.ceil(MOST_VALUES / Math.max(1, this.page?.columns.length ?? 1))),
   );
   readonly full = $derived(this.rows.length >= this.most);
-  readonly ended = $derived(this.page !== undefined && this.page.next === null);
+  readonly ended = $derived(this.page !== undefined && this.page.next === null && !this.stopped);
   readonly #id: string;
   #generation = 0;
   #wanted = 0;
@@ -97,7 +97,9 @@ export class Inside {
   /** More rows, after those that are there. */
   async more(): Promise<void> {
     const next = this.page?.next;
-    if (this.busy || this.full || !next) return;
+    if (this.busy || this.full) return;
+    // Stopped before anything was found: from the beginning.
+    if (!next) return this.stopped ? this.begin(this.search) : undefined;
     this.#wanted = this.rows.length + STEP;
     await this.#look(next);
   }

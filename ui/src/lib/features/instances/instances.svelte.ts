@@ -3,18 +3,25 @@ import { call, onEvent, type Event, type InstanceView } from '$lib/ipc';
 import { Action } from '$lib/state/action.svelte';
 import { Resource } from '$lib/state/resource.svelte';
 
+/** How long it is shown that something was copied, in milliseconds. */
+const SHOWN = 2000;
+
 export class Instances {
   readonly list = new Resource(() => call('list_instances'));
   readonly acting = new Action();
   /** Which one something is done with. */
   at = $state.raw<string>();
   /** Of which one something was put on the clipboard. */
-  copied = $state.raw<string>();
+  copied = $state.raw<{ id: string; psql: boolean }>();
+  #forgetting: ReturnType<typeof setTimeout> | undefined;
 
   start(): () => void {
     const stop = onEvent((event) => this.hear(event));
     void this.list.load();
-    return stop;
+    return () => {
+      stop();
+      clearTimeout(this.#forgetting);
+    };
   }
 
   hear(event: Event): void {
@@ -22,6 +29,7 @@ export class Instances {
   }
 
   async #do(instance: InstanceView, what: () => Promise<unknown>): Promise<boolean> {
+    if (this.acting.busy) return false;
     this.at = instance.id;
     this.copied = undefined;
     await this.acting.run(what);
@@ -36,7 +44,10 @@ export class Instances {
 
   async copy(instance: InstanceView, psql: boolean): Promise<void> {
     const { id } = instance;
-    if (await this.#do(instance, () => call('copy_instance_url', { id, psql }))) this.copied = id;
+    if (!(await this.#do(instance, () => call('copy_instance_url', { id, psql })))) return;
+    this.copied = { id, psql };
+    clearTimeout(this.#forgetting);
+    this.#forgetting = setTimeout(() => (this.copied = undefined), SHOWN);
   }
 
   open(instance: InstanceView): Promise<boolean> {

@@ -6,6 +6,7 @@ import {
   type Failure,
   type InstanceView,
   type Preflight,
+  type PreflightVerdict,
   type RestoreWish,
   type ServerView,
 } from '$lib/ipc';
@@ -20,7 +21,7 @@ export class RestoreForm {
   where = $state<Where>('instance');
   name = $state('');
   instance = $state('');
-  server = $state('');
+  #server = $state('');
   database = $state('');
   some = $state(false);
   tables = $state('');
@@ -51,8 +52,20 @@ export class RestoreForm {
       when: formatDateTime(backup.started_at),
     }).slice(0, 60);
     this.database = `${backup.database_name}_restored`.slice(0, 63);
-    this.server = (servers.find((each) => each.name === backup.server_name) ?? servers[0])?.id ?? '';
+    // A server that has another name now is for the person to point out, not for us to guess.
+    const source = servers.find((each) => each.name === backup.server_name);
+    this.#server = (source ?? (servers.length === 1 ? servers[0] : undefined))?.id ?? '';
     this.instance = this.running[0]?.id ?? '';
+  }
+
+  get server(): string {
+    return this.#server;
+  }
+
+  /** What was typed to confirm it was typed for the server that was chosen then. */
+  set server(id: string) {
+    this.#server = id;
+    this.confirmed = '';
   }
 
   get running(): InstanceView[] {
@@ -68,10 +81,10 @@ export class RestoreForm {
     return this.where === 'server' && (this.owners || this.privileges);
   }
 
-  /** Whether the look found something that keeps it from being restored. */
-  readonly stopped = $derived.by(
-    () => this.preflight?.lines.some((line) => line.verdict === 'stops') ?? false,
-  );
+  /** How many things the look found that keep it from being restored, and that are to be known. */
+  readonly stops = $derived.by(() => this.#found('stops'));
+  readonly warnings = $derived.by(() => this.#found('warns'));
+  readonly stopped = $derived(this.stops > 0);
 
   readonly major = $derived.by(() => this.page.backup.server_version.split('.')[0] ?? '');
   readonly chosenServer = $derived.by(() => this.servers.find((each) => each.id === this.server));
@@ -87,14 +100,15 @@ export class RestoreForm {
     const name = this.where === 'instance' ? this.name : this.database;
     if (!name.trim()) return t('restore.problem_name');
     if (this.where === 'existing' && !this.instance) return t('restore.no_instance');
-    if (this.replaces && this.confirmed !== this.database) {
-      return t('confirm.type_name', { name: this.database });
-    }
+    if (this.where === 'server' && !this.server) return t('restore.choose_server');
     if (!this.some || this.replaces) return undefined;
     const wrong = this.#named.wrong[0];
     if (wrong !== undefined) return t('restore.problem_table', { name: wrong });
     return this.count === 0 ? t('restore.problem_tables') : undefined;
   });
+
+  /** Whether the name of the database that is replaced has yet to be typed. */
+  readonly unconfirmed = $derived.by(() => this.replaces && this.confirmed !== this.database);
 
   readonly act = $derived.by(() => {
     const { count: n, major, database } = this;
@@ -108,6 +122,10 @@ export class RestoreForm {
       ? t('restore.act_database_part', { database })
       : t('restore.act_database', { n, database });
   });
+
+  #found(verdict: PreflightVerdict): number {
+    return this.preflight?.lines.filter((line) => line.verdict === verdict).length ?? 0;
+  }
 
   get wish(): RestoreWish {
     // What takes a database's place is whole.

@@ -12,12 +12,18 @@ export interface Look {
 /** The phases of a kind of run, in order. */
 export const PHASES: Record<RunKind, readonly Phase[]> = {
   backup: ['connecting', 'dumping', 'finishing'],
-  restore: ['starting', 'restoring', 'finishing'],
+  restore: ['connecting', 'restoring', 'comparing', 'finishing'],
   verify: ['verifying'],
   drill: ['starting', 'restoring', 'comparing', 'asserting'],
   copy: ['copying'],
   prune: ['deleting'],
 };
+
+/** The place of a phase among those of its kind. A server is started, or a way to one is looked for: the first step is either. */
+export function placeOf(phase: Phase, kind: RunKind): number {
+  const first = phase === 'starting' || phase === 'connecting';
+  return first ? 0 : PHASES[kind].indexOf(phase);
+}
 
 /** Phases in which nothing is counted. */
 const UNMEASURED: readonly Phase[] = ['connecting', 'starting', 'asserting'];

@@ -45,9 +45,13 @@ export const restore = {
   'restore.problem_tables': 'Name at least one table.',
   'restore.problem_table': '“{name}” is no table’s name.',
   'restore.no_instance': 'No local instance is running.',
+  'restore.choose_server': 'Choose a server',
 
   'preflight.title': 'Before it begins',
   'preflight.looking': 'Looking whether it would work',
+  'preflight.again': 'Look again',
+  'preflight.stops': { one: '{n} thing is in the way', other: '{n} things are in the way' },
+  'preflight.warnings': { one: '{n} warning', other: '{n} warnings' },
   'preflight.expected': 'It may take about {duration}.',
 
   'replaced.text': '{name} was replaced by a backup. What was there is kept as {kept}.',

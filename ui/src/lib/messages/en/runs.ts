@@ -48,8 +48,7 @@ export const runs = {
   'run.cancel_act_copy': 'Cancel the copy',
   'run.cancel_act_prune': 'Cancel the deletion',
   'run.cancel_text_backup': 'What has been written so far is removed. Earlier backups are not touched.',
-  'run.cancel_text_restore':
-    'A local instance that is being made is removed. In a database elsewhere what has been restored so far stays, incomplete.',
+  'run.cancel_text_restore': 'What it has made so far is removed. What was there before is not touched.',
   'run.cancel_text_verify': 'The backup is not touched.',
   'run.cancel_text_drill': 'What it has restored is removed. The backup is not touched.',
   'run.cancel_text_copy':
