@@ -154,6 +154,7 @@ async fn a_backup_is_proved_by_the_schedule_and_restored_with_one_click() {
         (!Path::new(&folder).join("data/postmaster.pid").exists()).then_some(())
     })
     .await;
+    assert!(Path::new(&folder).join("data/PG_VERSION").is_file(), "it is kept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -517,7 +517,7 @@ async fn a_value_of_two_hundred_megabytes_passes_in_little_memory() {
             "--to",
             text(&file),
         ];
-        // The limit is on all that the process may map: code, threads' stacks and heaps among it.
+        // The limit is on what is resident at most: code, threads' stacks and heaps among it.
         let mut command = howdah.command(to);
         command.stdout(Stdio::null());
         let mut child = command.spawn().unwrap();

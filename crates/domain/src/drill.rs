@@ -32,15 +32,28 @@ impl DrillWhen {
     /// Whether a database's newest backup is to be proved at `now`: `last` is when a drill of that database last ended, whatever it
     /// found, and `tried` whether this very backup had one.
     pub fn is_due(self, last: Option<Timestamp>, tried: bool, now: Timestamp) -> bool {
-        let days = match self {
-            Self::Never => return false,
-            Self::EachBackup => return !tried,
-            Self::Weekly => 7,
-            Self::Monthly => 30,
-        };
+        let is_over = |period| last.is_none_or(|last| now.duration_since(last) >= period);
+        match self {
+            Self::Never => false,
+            Self::EachBackup => !tried,
+            Self::Weekly | Self::Monthly => !tried && is_over(self.period()),
+        }
+    }
+
+    /// Since when one that is due has been due: `last` as in [`DrillWhen::is_due`], `first` is when the first backup since then was made.
+    pub fn due_since(self, last: Option<Timestamp>, first: Timestamp) -> Timestamp {
+        let over = last.and_then(|last| last.checked_add(self.period()).ok());
+        over.map_or(first, |over| over.max(first))
+    }
+
+    /// What has to go by between two of a database.
+    fn period(self) -> SignedDuration {
         // A drill takes its time, and the backup comes at its hour: an hour's grace keeps a weekly drill on its day.
-        let period = SignedDuration::from_hours(24 * days - 1);
-        !tried && last.is_none_or(|last| now.duration_since(last) >= period)
+        match self {
+            Self::Never | Self::EachBackup => SignedDuration::ZERO,
+            Self::Weekly => SignedDuration::from_hours(24 * 7 - 1),
+            Self::Monthly => SignedDuration::from_hours(24 * 30 - 1),
+        }
     }
 }
 
@@ -94,7 +107,7 @@ pub struct DrillReport {
     pub definitions: Vec<DefinitionDifference>,
     /// The user's own assertions.
     pub assertions: Vec<AssertionOutcome>,
-    /// What pg_amcheck found wrong with tables and indexes; none where it was not run.
+    /// What amcheck found wrong with B-tree indexes; none where it is not there to be run.
     pub index_errors: Option<Vec<String>>,
     /// What this machine cannot have, and what a drill leaves out on purpose, as sentences. No failure by itself.
     pub left_out: Vec<String>,
@@ -261,7 +274,7 @@ impl DrillReport {
             ));
         }
         if let Some(error) = self.index_errors.iter().flatten().next() {
-            return Some(format!("pg_amcheck found an error: {error}"));
+            return Some(format!("amcheck found an error: {error}"));
         }
         let refused = self
             .assertions
@@ -393,6 +406,12 @@ mod tests {
         assert!(DrillWhen::EachBackup.is_due(Some(day(1)), false, day(1)));
         assert!(!DrillWhen::EachBackup.is_due(Some(day(1)), true, day(1)));
         assert!(!DrillWhen::Never.is_due(None, false, day(90)));
+        // Due since the week was over, or since there has been a backup to prove.
+        let hour = SignedDuration::from_hours(1);
+        assert_eq!(weekly.due_since(Some(day(0)), day(1)), day(7) - hour);
+        assert_eq!(weekly.due_since(Some(day(0)), day(9)), day(9));
+        assert_eq!(weekly.due_since(None, day(3)), day(3));
+        assert_eq!(DrillWhen::EachBackup.due_since(Some(day(1)), day(2)), day(2));
         assert!(!DrillWhen::Monthly.is_due(Some(day(0)), false, day(29)));
         assert!(DrillWhen::Monthly.is_due(Some(day(0)), false, day(30)));
     }

@@ -182,6 +182,17 @@ impl Failure {
         self
     }
 
+    /// Adds what else is to be known, after the hint that is there.
+    #[must_use]
+    pub fn and_hint(mut self, more: impl Into<String>) -> Self {
+        let more = more.into();
+        self.hint = Some(match self.hint.take() {
+            Some(hint) => format!("{hint} {more}"),
+            None => more,
+        });
+        self
+    }
+
     /// Adds the technical text.
     #[must_use]
     pub fn details(mut self, details: impl Into<String>) -> Self {

@@ -98,13 +98,23 @@ impl Engine {
                 .or_failure()?
                 .map(|run| run.state)
         };
-        let start = self
-            .0
-            .store
-            .write(move |tx| runs::try_start(tx, &id, parallel, Phase::Connecting, now))
-            .await
-            .or_failure()?;
-        match start {
+        if self.active().contains_key(&id) {
+            return Ok(());
+        }
+        // Before it is started, so that there is no moment in which nobody could cancel it.
+        self.enter(&id);
+        let start = {
+            let id = id.clone();
+            self.0
+                .store
+                .write(move |tx| runs::try_start(tx, &id, parallel, Phase::Connecting, now))
+                .await
+                .or_failure()
+        };
+        if !matches!(start, Ok(Start::Started(_))) && self.leave(&id) {
+            self.cancel_run(&id).await?;
+        }
+        match start? {
             Start::Started(run) => {
                 let engine = self.clone();
                 self.spawn(async move {

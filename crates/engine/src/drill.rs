@@ -113,8 +113,14 @@ impl Engine {
         };
         let proved = Box::pin(prover.prove(started_at, clockwork)).await;
         let removed = self.give_up(making).await;
+        // What was found is not lost over what could not be removed.
+        if let Err(failure) = removed {
+            reporter.warn(format!(
+                "The drill's PostgreSQL is removed by the next start: {}",
+                failure.message
+            ));
+        }
         let report = proved?;
-        removed?;
         match report.verdict() {
             None => reporter.info("The backup is proved."),
             Some(verdict) => reporter.error(verdict),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use howdah_domain::{Clock, DatabaseId, DestinationId, Failure, FailureCode, RunId};
+use howdah_domain::{Clock, DatabaseId, DestinationId, Failure, FailureCode, ReplacementId, RunId};
 use howdah_notify::Channel;
 use howdah_postgres::programs::Programs;
 use howdah_store::{ScheduleGuard, SecretStore, Store};
@@ -86,6 +86,8 @@ pub(crate) struct Shared {
     pub(crate) instances: Started,
     /// Backups that the window looks into.
     pub(crate) looks: Looks,
+    /// Replacements that runs of this process work on.
+    pub(crate) replacing: Mutex<HashSet<ReplacementId>>,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
     schedule: Mutex<Option<ScheduleGuard>>,
@@ -131,6 +133,7 @@ impl Engine {
             read_exports: Mutex::default(),
             instances: Started::default(),
             looks: Looks::default(),
+            replacing: Mutex::default(),
             active: Mutex::default(),
             tests: Mutex::default(),
             schedule: Mutex::new(schedule),

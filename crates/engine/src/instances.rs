@@ -22,7 +22,7 @@ use crate::engine::{Engine, OrFailure, internal, lock};
 mod making;
 mod view;
 
-pub(crate) use making::{Making, NewInstance, Purpose};
+pub(crate) use making::{Making, NewInstance, Purpose, warn_of_leavings};
 pub(crate) use view::checked_name;
 use view::{url, view};
 
@@ -115,9 +115,18 @@ impl Engine {
             .write(move |tx| instances::take_over(tx, &wanted, &owner))
             .await
             .or_failure()?;
-        self.remove_instance(&row).await?;
+        let removed = self.remove_instance(&row).await;
+        if removed.is_err() {
+            // It is the user's again, who can try once more.
+            let id = id.clone();
+            self.0
+                .store
+                .write(move |tx| instances::give_back(tx, &id))
+                .await
+                .or_failure()?;
+        }
         self.0.events.send(Event::Instances);
-        Ok(())
+        removed
     }
 
     /// Calls a local instance something else.

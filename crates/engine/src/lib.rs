@@ -17,6 +17,7 @@ pub mod work;
 
 mod attach;
 mod claims;
+mod copies;
 mod copying;
 mod destinations;
 mod dispatcher;

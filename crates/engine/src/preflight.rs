@@ -9,10 +9,11 @@ use howdah_store::tables::runs::{self, Run};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Preflight, RestoreTarget, RestoreWish};
+use crate::copies::Copies;
 use crate::drill::{free_space, major_of, room_for};
 use crate::engine::{Engine, OrFailure};
 use crate::restore::front;
-use crate::runs::restore::Copies;
+
 use crate::stored::StoredBackup;
 
 mod lines;

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Event, ReplacementView, RestoreOptions};
-use crate::engine::{Engine, OrFailure, internal};
+use crate::engine::{Engine, OrFailure, internal, lock};
 use crate::random;
 use crate::restore::{RestoreRequest, compare_with, maintenance_session, restore};
 use crate::stored::StoredBackup;
@@ -59,12 +59,15 @@ impl Engine {
         let session = maintenance_session(wanted.connection, wanted.secret, cancel).await?;
         demand_database(&session, wanted.database, cancel).await?;
         let at = TimeZone::UTC.to_datetime(self.0.clock.now());
-        let restored = replace::free_name(&session, wanted.database, "restored", at, cancel)
+        let id = ReplacementId::from_random(random::bytes());
+        // A name that is this replacement's alone: by it, what was restored is dropped again.
+        let word = format!("restored_{}", id.as_str().get(..6).unwrap_or_default());
+        let restored = replace::free_name(&session, wanted.database, &word, at, cancel)
             .await
             .or_failure()?;
         drop(session);
         let row = Replacement {
-            id: ReplacementId::from_random(random::bytes()),
+            id,
             server_id: wanted.server_id.clone(),
             database: wanted.database.to_owned(),
             restored,
@@ -75,28 +78,21 @@ impl Engine {
             created_at: self.0.clock.now(),
             kept_until: None,
         };
+        let _at_work = self.at_work(&row.id);
         self.put_replacement(&row).await?;
         let record = match Box::pin(self.restore_beside(wanted, &row, reporter, cancel)).await {
             Ok(record) => record,
             Err(failure) => {
-                // Somebody else made one of that name a moment earlier: that is theirs.
-                let dropped = if failure.code == FailureCode::DatabaseExists {
-                    self.forget_replacement(&row.id).await
-                } else {
-                    self.drop_restored(wanted.connection, wanted.secret, &row).await
-                };
+                let dropped = self.drop_restored(wanted.connection, wanted.secret, &row).await;
                 return Err(match dropped {
-                    Ok(()) => failure.hint(format!(
+                    Ok(()) => failure.and_hint(format!(
                         "{} was not touched, and what was restored beside it is removed.",
                         wanted.database
                     )),
-                    Err(left) => {
-                        self.let_go(row.clone()).await?;
-                        failure.hint(format!(
-                            "{} was not touched. {} is left beside it and is dropped as soon as that can be done: {}",
-                            wanted.database, row.restored, left.message
-                        ))
-                    }
+                    Err(left) => failure.and_hint(format!(
+                        "{} was not touched. {} is left beside it and is dropped as soon as that can be done: {}",
+                        wanted.database, row.restored, left.message
+                    )),
                 });
             }
         };
@@ -175,22 +171,17 @@ impl Engine {
         };
         if let Err(failure) = swapping.await {
             if failure.code == FailureCode::ConnectionLost {
-                self.let_go(row).await?;
-                return Err(failure.hint(
+                return Err(failure.and_hint(
                     "Whether the names were exchanged shows when the server can be reached again: Howdah looks then, and sets it right.",
                 ));
             }
             let dropped = self.drop_restored(wanted.connection, wanted.secret, &row).await;
             return Err(match dropped {
-                Ok(()) => failure.hint(format!("{} is as it was.", wanted.database)),
-                Err(left) => {
-                    let hint = format!(
-                        "{} is as it was. {} is left beside it and is dropped as soon as that can be done: {}",
-                        wanted.database, row.restored, left.message
-                    );
-                    self.let_go(row).await?;
-                    failure.hint(hint)
-                }
+                Ok(()) => failure.and_hint(format!("{} is as it was.", wanted.database)),
+                Err(left) => failure.and_hint(format!(
+                    "{} is as it was. {} is left beside it and is dropped as soon as that can be done: {}",
+                    wanted.database, row.restored, left.message
+                )),
             });
         }
         reporter.info(format!(
@@ -200,14 +191,14 @@ impl Engine {
         self.is_swapped(row).await
     }
 
-    /// Lets go of a replacement whose server is away: it is set right as soon as the server can be reached again.
-    async fn let_go(&self, row: Replacement) -> Result<(), Failure> {
-        self.put_replacement(&Replacement {
-            owner: None,
-            kept_until: Some(self.0.clock.now()),
-            ..row
-        })
-        .await
+    /// Says, for as long as what it answers lives, that a run of this process works on a replacement. One of ours that no run works on
+    /// is seen to like one of the dead: its server was away at the end, or the end could not be written down.
+    fn at_work(&self, id: &ReplacementId) -> AtWork<'_> {
+        lock(&self.0.replacing).insert(id.clone());
+        AtWork {
+            engine: self,
+            id: id.clone(),
+        }
     }
 
     async fn is_swapped(&self, row: Replacement) -> Result<(), Failure> {
@@ -256,12 +247,21 @@ impl Engine {
         let record = record_of(row)?;
         let server = self.server(&row.server_id).await?;
         let cancel = self.0.ending.child_token();
-        self.within_reach(&server, &cancel, async |connection, secret| {
-            let session = maintenance_session(connection, secret, &cancel).await?;
-            replace::drop_kept(&session, &record, &cancel).await.or_failure()
-        })
-        .await?;
-        self.forget_replacement(&row.id).await
+        let dropped = self
+            .within_reach(&server, &cancel, async |connection, secret| {
+                let session = maintenance_session(connection, secret, &cancel).await?;
+                replace::drop_kept(&session, &record, &cancel).await.or_failure()
+            })
+            .await;
+        match dropped {
+            Ok(()) => self.forget_replacement(&row.id).await,
+            // Somebody dropped or renamed it, or put it back: there is nothing left that is ours to drop.
+            Err(failure) if failure.code == FailureCode::NotFound => {
+                self.forget_replacement(&row.id).await?;
+                Err(failure)
+            }
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Databases that were replaced and are kept.
@@ -274,9 +274,15 @@ impl Engine {
     /// again later.
     pub(crate) async fn look_at_replacements(&self) -> Result<(), Failure> {
         let now = self.0.clock.now();
+        let rows = self.0.store.read(replacements::list).await.or_failure()?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // After the rows: who is not counted did not live when they were read.
         let living = self.0.store.living_owners().await.or_failure()?;
-        for row in self.0.store.read(replacements::list).await.or_failure()? {
+        for row in rows {
             let is_ours_to_see_to = match &row.owner {
+                Some(owner) if owner == self.0.store.owner() => !lock(&self.0.replacing).contains(&row.id),
                 Some(owner) => !living.contains(owner),
                 None => row.kept_until.is_some_and(|until| until <= now),
             };
@@ -386,6 +392,18 @@ impl Engine {
             .or_failure()?
             .filter(|row| row.state == ReplacementState::Swapped)
             .ok_or_else(|| Failure::new(FailureCode::NotFound, "What was replaced is not kept any more."))
+    }
+}
+
+/// A run of this process that works on a replacement.
+struct AtWork<'a> {
+    engine: &'a Engine,
+    id: ReplacementId,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        lock(&self.engine.0.replacing).remove(&self.id);
     }
 }
 

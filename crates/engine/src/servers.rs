@@ -9,7 +9,7 @@ use howdah_postgres::connect::{APPLICATION_NAME, connect};
 use howdah_postgres::parse::{Defaults, parse_connection};
 use howdah_postgres::{Reach, probe};
 use howdah_store::tables::servers::{self, ServerRow};
-use howdah_store::tables::{databases, runs};
+use howdah_store::tables::{databases, replacements, runs};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{ConnectionInput, Event, ParsedConnection, ServerChange, ServerView, TestRequest};
@@ -190,7 +190,8 @@ impl Engine {
         Ok(view(&row))
     }
 
-    /// Removes a server and its plans; its backups stay in the catalogue and where they lie. Refused while a run works on it.
+    /// Removes a server and its plans; its backups stay in the catalogue and where they lie. Refused while a run works on it, or a
+    /// database is kept there that was replaced.
     pub async fn remove_server(&self, id: &ServerId) -> Result<(), Failure> {
         let (id, now) = (id.clone(), self.0.clock.now());
         let busy = {
@@ -199,21 +200,27 @@ impl Engine {
                 .store
                 .read(move |c| {
                     let ours = databases::of_server(c, &id)?;
+                    if replacements::list(c)?.iter().any(|each| each.server_id == id) {
+                        return Ok(Some((
+                            "A database of this server was replaced, and what it was is kept there.",
+                            "Put it back or drop it on the database's page, then remove the server.",
+                        )));
+                    }
                     let active = runs::active(c)?;
-                    Ok(active.iter().any(|run| {
+                    let works = active.iter().any(|run| {
                         ours.iter()
                             .any(|database| Some(&database.id) == run.database_id.as_ref())
-                    }))
+                    });
+                    Ok(works.then_some((
+                        "A backup of this server is at work or waiting.",
+                        "Cancel it, or wait for its end, then remove the server.",
+                    )))
                 })
                 .await
                 .or_failure()?
         };
-        if busy {
-            return Err(Failure::new(
-                FailureCode::Busy,
-                "A backup of this server is at work or waiting.",
-            )
-            .hint("Cancel it, or wait for its end, then remove the server."));
+        if let Some((why, what_to_do)) = busy {
+            return Err(Failure::new(FailureCode::Busy, why).hint(what_to_do));
         }
         let references = self
             .0

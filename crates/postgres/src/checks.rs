@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use howdah_domain::drill::{Assertion, AssertionOutcome};
 use howdah_domain::{Failure, FailureCode};
 use tokio_postgres::types::{ToSql, Type};
@@ -148,7 +149,14 @@ async fn ask(
     let begun = session.client.batch_execute(&begin);
     session.run(&what, PATIENCE, cancel, begun).await?;
     let query = as_query(&assertion.sql);
-    let asked = session.client.query_typed(&query, &[]);
+    // Two rows are enough to know that it is not one: an answer may be a whole table.
+    let asked = async {
+        let rows = session
+            .client
+            .query_typed_raw(&query, Vec::<(String, Type)>::new())
+            .await?;
+        rows.take(2).try_collect::<Vec<_>>().await
+    };
     // The server ends it by itself; this is for one that does not answer at all.
     let rows = session
         .run(&what, patience * 2 + Duration::from_secs(5), cancel, asked)
@@ -162,7 +170,11 @@ async fn ask(
         other => other?,
     };
     let [row] = rows.as_slice() else {
-        return Err(no_boolean(&format!("it answers {} rows", rows.len())));
+        return Err(no_boolean(if rows.is_empty() {
+            "it answers no row"
+        } else {
+            "it answers several rows"
+        }));
     };
     if row.len() != 1 || *row.columns()[0].type_() != Type::BOOL {
         let types: Vec<&str> = row.columns().iter().map(|column| column.type_().name()).collect();

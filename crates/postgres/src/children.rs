@@ -311,10 +311,11 @@ impl Child {
         self.group.pid.as_raw().cast_unsigned()
     }
 
-    /// Whether it was started into a network namespace of its own (see [`spawn_isolated`]), or has ended.
+    /// Whether it is known to be in a network namespace of its own (see [`spawn_isolated`]).
     pub fn has_own_network(&self) -> bool {
         let network = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
-        cfg!(target_os = "linux") && network(&self.pid().to_string()) != network("self")
+        // Where one of them may not be looked at, nothing is known.
+        matches!((network(&self.pid().to_string()), network("self")), (Some(its), Some(ours)) if its != ours)
     }
 
     /// The writing end of its standard input, if that is a pipe; a blocking [`io::Write`]. Drop it to say "the end".

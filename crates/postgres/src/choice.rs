@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use howdah_archive::Index;
 use howdah_domain::{Failure, FailureCode, TableName};
 
-use crate::Error;
 use crate::contents::{Contents, Item};
+use crate::{Error, quote};
 
 /// The entries of some tables.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,8 +29,8 @@ impl Part {
     }
 
     /// The entries that `keeps` chooses, of all or of the part that was wanted.
-    pub fn kept(contents: &Contents, wanted: Option<&Self>, keeps: impl Fn(i32) -> bool) -> Self {
-        let kept = |item: &&Item| wanted.is_none_or(|part| part.has(item.dump_id)) && keeps(item.dump_id);
+    pub fn kept(contents: &Contents, wanted: Option<&Self>, keeps: impl Fn(&Item) -> bool) -> Self {
+        let kept = |item: &&Item| wanted.is_none_or(|part| part.has(item.dump_id)) && keeps(item);
         let items: Vec<&Item> = contents.items.iter().filter(kept).collect();
         Self {
             entries: items.iter().map(|item| item.dump_id).collect(),
@@ -45,13 +45,7 @@ impl Part {
 
     /// All, or the part that was wanted, without the refreshes of materialized views, which pg_restore counts among what is defined.
     pub fn without_refreshes(contents: &Contents, wanted: Option<&Self>) -> Self {
-        let refreshes: HashSet<i32> = contents
-            .items
-            .iter()
-            .filter(|item| item.kind == "MATERIALIZED VIEW DATA")
-            .map(|item| item.dump_id)
-            .collect();
-        Self::kept(contents, wanted, |id| !refreshes.contains(&id))
+        Self::kept(contents, wanted, |item| item.kind != "MATERIALIZED VIEW DATA")
     }
 
     /// All, or the part that was wanted, without extensions and what is said of them.
@@ -62,15 +56,10 @@ impl Part {
             .filter(|item| item.kind == "EXTENSION")
             .map(|item| item.dump_id)
             .collect();
-        let said: HashSet<i32> = contents
-            .items
-            .iter()
-            .filter(|item| item.kind == "COMMENT")
-            .filter(|item| item.dependencies.iter().any(|id| extensions.contains(id)))
-            .map(|item| item.dump_id)
-            .collect();
-        Self::kept(contents, wanted, |id| {
-            !extensions.contains(&id) && !said.contains(&id)
+        Self::kept(contents, wanted, |item| {
+            let is_said =
+                item.kind == "COMMENT" && item.dependencies.iter().any(|id| extensions.contains(id));
+            item.kind != "EXTENSION" && !is_said
         })
     }
 
@@ -100,8 +89,8 @@ impl Part {
     }
 }
 
-/// The entries that make `tables`, and all that lies in `schemas`, whole; with `foundations`, also those that they stand on. What could not go along (a foreign
-/// key to a table that was not chosen) is told in `warnings`.
+/// The entries that make `tables`, and all that lies in `schemas`, whole; with `foundations`, also those that they stand on. What
+/// could not go along (a foreign key or a view that needs a table that was not chosen) is told in `warnings`.
 ///
 /// # Errors
 /// [`FailureCode::NotFound`] naming a table or a schema that the archive does not hold.
@@ -133,19 +122,18 @@ pub fn part_of(
         };
         own.insert(found.dump_id);
     }
+    let mut of_schemas: Vec<i32> = Vec::new();
     for schema in schemas {
-        let before = own.len();
-        // What belongs to a table follows it, and stays out where it needs another one that is not chosen.
-        own.extend(
-            items
-                .iter()
-                .filter(|item| {
-                    item.schema.as_ref() == Some(schema) && !belongs_to_a_table(&item.kind)
-                        || item.kind == "SCHEMA" && item.tag == *schema
-                })
-                .map(|item| item.dump_id),
-        );
-        if own.len() == before {
+        let said = [
+            format!("SCHEMA {schema}"),
+            format!("SCHEMA {}", quote::ident(schema)),
+        ];
+        let found: Vec<i32> = items
+            .iter()
+            .filter(|item| lies_in(item, schema, &said))
+            .map(|item| item.dump_id)
+            .collect();
+        if found.is_empty() {
             return Err(Failure::new(
                 FailureCode::NotFound,
                 format!("There is no schema {schema} in this backup, or nothing in it."),
@@ -153,7 +141,9 @@ pub fn part_of(
             .hint("`howdah show BACKUP` lists its tables. Names are exact.")
             .into());
         }
+        of_schemas.extend(found);
     }
+    own.extend(&of_schemas);
     let mut choice = Choice {
         by_id: items.iter().map(|item| (item.dump_id, item)).collect(),
         items,
@@ -163,8 +153,9 @@ pub fn part_of(
     };
     choice.take_partitions();
     choice.take_owned_sequences();
+    let mut left_out = choice.leave_what_cannot_stand(&of_schemas);
     choice.take_foundations();
-    let left_out = choice.take_what_belongs();
+    left_out.extend(choice.take_what_belongs());
     for item in items {
         if left_out.contains(&item.dump_id) && !choice.has(item.dump_id) {
             warnings.push(format!(
@@ -174,17 +165,7 @@ pub fn part_of(
         }
     }
     warnings.extend(choice.without_rows());
-    let chosen = |item: &&Item| choice.has(item.dump_id);
-    Ok(Part {
-        entries: items.iter().filter(chosen).map(|item| item.dump_id).collect(),
-        sequences: items
-            .iter()
-            .filter(chosen)
-            .filter(|item| item.kind == "SEQUENCE SET")
-            .map(Item::table_name)
-            .collect(),
-        ids: choice.own.union(&choice.brought).copied().collect(),
-    })
+    Ok(Part::kept(contents, None, |item| choice.has(item.dump_id)))
 }
 
 /// What is chosen so far.
@@ -232,6 +213,31 @@ impl Choice<'_> {
             }
             if self.own.len() == before {
                 return;
+            }
+        }
+    }
+
+    /// Views and functions of a chosen schema that need a table of another one stay out. Answers which.
+    fn leave_what_cannot_stand(&mut self, of_schemas: &[i32]) -> HashSet<i32> {
+        let mut left_out = HashSet::new();
+        loop {
+            let lacking: Vec<i32> = of_schemas
+                .iter()
+                .filter(|id| self.own.contains(id))
+                .filter_map(|id| self.by_id.get(id))
+                .filter(|item| !matches!(item.kind.as_str(), "TABLE" | "FOREIGN TABLE" | "SEQUENCE"))
+                .filter(|item| {
+                    let mut with = HashSet::new();
+                    !item.dependencies.iter().all(|id| self.can_come(*id, &mut with))
+                })
+                .map(|item| item.dump_id)
+                .collect();
+            if lacking.is_empty() {
+                return left_out;
+            }
+            for id in lacking {
+                self.own.remove(&id);
+                left_out.insert(id);
             }
         }
     }
@@ -333,6 +339,17 @@ impl Choice<'_> {
             .filter(|item| !filled.contains(&item.dump_id))
             .map(|item| format!("{} is empty: the backup holds no rows of it.", item.label()))
             .collect()
+    }
+}
+
+/// Whether an entry is of a schema: the schema itself, what is `said` of it (its privileges, its comment), or what lies in it and
+/// does not belong to a table, which follows that. Publications are the database's, whatever they are listed under.
+fn lies_in(item: &Item, schema: &str, said: &[String]) -> bool {
+    match item.kind.as_str() {
+        "SCHEMA" => item.tag == schema,
+        "ACL" | "COMMENT" | "SECURITY LABEL" => said.contains(&item.tag),
+        kind if kind.starts_with("PUBLICATION") => false,
+        kind => item.schema.as_deref() == Some(schema) && !belongs_to_a_table(kind),
     }
 }
 
@@ -465,6 +482,51 @@ mod tests {
     fn a_foreign_key_comes_along_when_both_of_its_tables_do() {
         let (part, warnings) = chosen(&["orders", "customers"], false);
         assert!(part.has(11) && warnings.is_empty(), "{part:?} {warnings:?}");
+    }
+
+    /// The choice of a schema in an archive with a second one, `other`, whose table one of its views needs.
+    #[test]
+    fn a_schema_brings_what_lies_in_it_and_what_is_said_of_it() {
+        let mut contents = contents();
+        let in_schema = |mut item: Item, schema: Option<&str>| {
+            item.schema = schema.map(str::to_owned);
+            item
+        };
+        contents.items.extend([
+            in_schema(item(30, "ACL", "SCHEMA public", &[]), None),
+            in_schema(item(31, "TABLE", "elsewhere", &[]), Some("other")),
+            item(32, "VIEW", "over_elsewhere", &[31]),
+            item(33, "VIEW", "over_that", &[32]),
+            item(34, "VIEW", "over_orders", &[1]),
+            item(35, "PUBLICATION TABLE", "all orders", &[1]),
+            in_schema(item(36, "ACL", "SCHEMA other", &[]), None),
+        ]);
+        let chosen = |schemas: &[&str]| {
+            let schemas: Vec<String> = schemas.iter().map(|name| (*name).to_owned()).collect();
+            let mut warnings = Vec::new();
+            let part = part_of(&contents, &[], &schemas, false, &mut warnings)?;
+            Ok::<_, Error>((part, warnings))
+        };
+        let (part, warnings) = chosen(&["public", "public"]).unwrap();
+        assert!(
+            part.has(1) && part.has(30) && part.has(34) && part.has(11),
+            "{part:?}"
+        );
+        for outside in [31, 32, 33, 35, 36] {
+            assert!(!part.has(outside), "{outside} in {part:?}");
+        }
+        for view in ["over_elsewhere", "over_that"] {
+            assert!(
+                warnings.iter().any(|warning| warning.contains(view)),
+                "{warnings:?}"
+            );
+        }
+        let (both, warnings) = chosen(&["public", "other"]).unwrap();
+        assert!(
+            both.has(33) && both.has(36) && warnings.is_empty(),
+            "{warnings:?}"
+        );
+        assert_eq!(chosen(&["nowhere"]).unwrap_err().code(), FailureCode::NotFound);
     }
 
     #[test]

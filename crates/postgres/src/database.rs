@@ -19,7 +19,7 @@ use crate::verdict::RestoreError;
 use crate::{Error, classify, quote};
 
 /// How long a cancelled restore waits to hear whether its database was made.
-const PATIENCE_WHEN_CANCELLED: Duration = Duration::from_secs(10);
+const PATIENCE_WHEN_CANCELLED: Duration = Duration::from_secs(30);
 
 /// How a database is made, and what is done to it before and after its content is restored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -183,8 +183,16 @@ pub async fn create_database(
             tokio::time::sleep(PATIENCE_WHEN_CANCELLED).await;
         };
         let created = tokio::select! {
+            biased;
             created = session.client.batch_execute(&statement) => created,
-            () = given_up => return Err(Error::Cancelled),
+            () = given_up => {
+                return Err(Failure::new(
+                    FailureCode::Timeout,
+                    format!("It was cancelled, and the server does not say whether it has made the database {name}."),
+                )
+                .hint(format!("Look whether {name} is there, and drop it."))
+                .into());
+            }
         };
         let Err(error) = created else {
             is_created.store(true, Ordering::Relaxed);

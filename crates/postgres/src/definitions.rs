@@ -174,8 +174,13 @@ impl Definitions {
 fn comparable(kind: &str, sql: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(sql) {
         Ok(sql) if kind == "POLICY" => {
-            let mut words: Vec<String> = tokens(sql).iter().map(|token| token.text.to_owned()).collect();
-            words.sort_unstable();
+            let mut words: Vec<&str> = tokens(sql).iter().map(|token| token.text).collect();
+            if let Some(to) = words.iter().position(|word| *word == "TO") {
+                let ends = |word: &&str| matches!(*word, "USING" | "WITH" | ";");
+                let roles = &mut words[to + 1..];
+                let end = roles.iter().position(ends).unwrap_or(roles.len());
+                roles[..end].sort_unstable();
+            }
             words.join(" ").into_bytes()
         }
         _ => sql.to_vec(),
@@ -213,5 +218,24 @@ impl Sink for Gathered {
 
     fn toc_end(&mut self, _offset: u64) {
         self.complete = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_order_of_a_policys_roles_may_differ() {
+        let policy = |sql: &str| comparable("POLICY", sql.as_bytes());
+        let ours = policy("CREATE POLICY p ON t FOR ALL TO b, a USING (x = y) WITH CHECK (v = w);");
+        let theirs = "CREATE POLICY p ON t FOR ALL TO a, b USING (x = y) WITH CHECK (v = w);";
+        assert_eq!(ours, policy(theirs));
+        let swapped = "CREATE POLICY p ON t FOR ALL TO a, b USING (v = w) WITH CHECK (x = y);";
+        assert_ne!(ours, policy(swapped));
+        assert_ne!(
+            ours,
+            policy("CREATE POLICY p ON t FOR ALL TO a USING (x = y) WITH CHECK (v = w);")
+        );
     }
 }

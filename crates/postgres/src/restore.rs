@@ -110,7 +110,8 @@ impl Restore {
     /// Restores an archive as it comes out of `archive` (read on a thread of its own), with one connection.
     ///
     /// pg_restore goes on after an error; each is named, and any is a failure. What is in the target then stays there; the failure
-    /// says so. After a cancellation, a database that was created for this restore is dropped, and no other.
+    /// says so. Where it does not come to its end (cancelled, the backup cannot be read, the connection lost), a database that was
+    /// created for this restore is dropped, and no other.
     ///
     /// # Errors
     /// [`FailureCode::RestoreFailed`] with each error in its details; [`FailureCode::DatabaseExists`]; the codes for
@@ -129,21 +130,22 @@ impl Restore {
         self.undone(outcome, &created).await
     }
 
-    /// Where a restore was cancelled: without the database that was created for it.
+    /// Where a restore did not come to its end: without the database that was created for it. One that came to its end with errors
+    /// leaves what it could restore.
     pub(crate) async fn undone(
         &self,
         outcome: Result<Restored, Error>,
         created: &AtomicBool,
     ) -> Result<Restored, Error> {
         match outcome {
-            Err(error) if error.is_cancelled() && created.load(Ordering::Relaxed) => {
+            Err(error) if created.load(Ordering::Relaxed) && error.code() != FailureCode::RestoreFailed => {
                 let Err(why) = self.drop_created().await else {
                     return Err(error);
                 };
                 let database = &self.target.database;
                 Err(error
                     .to_failure()
-                    .hint(format!(
+                    .and_hint(format!(
                         "{database} is left on the server, incomplete: {}",
                         why.to_failure().message
                     ))
@@ -252,7 +254,7 @@ impl Restore {
             self.isolate(contents, &session, &mut prepared, cancel).await?;
         }
         let part = prepared.part.as_ref();
-        let created = self.missing_schemas(contents, part, &session).await?;
+        let created = self.missing_schemas(contents, part, &session, cancel).await?;
         prepared.warnings.extend(created);
         Ok(prepared)
     }
@@ -264,6 +266,7 @@ impl Restore {
         contents: &Contents,
         part: Option<&Part>,
         session: &Session,
+        cancel: &CancellationToken,
     ) -> Result<Vec<String>, Error> {
         let restored = |item: &&Item| part.is_none_or(|part| part.has(item.dump_id));
         let schemas: HashSet<&str> = contents
@@ -285,22 +288,20 @@ impl Restore {
         let mut warnings = Vec::new();
         for schema in missing {
             let there = session
-                .client
-                .query_typed(
+                .ask(
+                    "looking for the archive's schemas",
+                    cancel,
                     "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1",
                     &[(&schema, tokio_postgres::types::Type::NAME)],
                 )
-                .await
-                .map_err(|error| Error::query("looking for the archive's schemas", error))?;
+                .await?;
             if !there.is_empty() {
                 continue;
             }
             let create = format!("CREATE SCHEMA {}", quote::ident(schema));
             session
-                .client
-                .batch_execute(&create)
-                .await
-                .map_err(|error| Error::query(format!("creating the schema {schema}"), error))?;
+                .tell(&format!("creating the schema {schema}"), cancel, &create)
+                .await?;
             warnings.push(format!(
                 "Objects of schema {schema} are restored without the schema itself; it was created."
             ));

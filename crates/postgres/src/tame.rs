@@ -431,8 +431,15 @@ impl Tamed {
         error.contains("has no handler")
             || error.contains("user mapping not found")
             || (error.contains("has not been populated") && self.leaves_out())
-            || (error.contains("does not exist") && extensions.iter().any(|name| error.contains(name)))
+            || (error.contains("does not exist") && extensions.iter().any(|name| speaks_of(error, name)))
     }
+}
+
+/// Whether a text names something: as a word of its own, not as a part of one.
+fn speaks_of(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+    text.match_indices(name)
+        .any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + name.len()..].starts_with(is_part))
 }
 
 fn lost() -> Error {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use howdah_archive::search::Search;
 use howdah_domain::{BackupId, Failure, FailureCode, TableName};
-use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
+use howdah_store::tables::backups::{Backup, BackupCopy};
 use tokio_util::sync::CancellationToken;
 
 use super::look::Scan;
@@ -20,6 +20,7 @@ use super::{Inside, Table, cancelled, in_words};
 use crate::api::{
     Event, RowPlace, RowsPage, RowsRequest, SaveTableRequest, SavedTable, ValueRequest, ValueView,
 };
+use crate::copies::Copies;
 use crate::engine::{Engine, internal, lock};
 use crate::work::TICK;
 
@@ -190,11 +191,9 @@ impl Engine {
         known: &Backup,
         mut act: impl FnMut(BackupCopy) -> F,
     ) -> Result<T, Failure> {
-        let there = known.copies.iter().filter(|copy| copy.is_there());
-        let mut copies: Vec<BackupCopy> = there.cloned().collect();
-        copies.sort_by_key(|copy| (copy.state != CopyState::Present, !copy.place.is_local()));
+        let mut copies = Copies::of(known);
         let mut first = None;
-        for copy in copies {
+        while let Some(copy) = copies.next() {
             match act(copy).await {
                 Ok(done) => return Ok(done),
                 // Another copy would say the same.
@@ -202,13 +201,7 @@ impl Engine {
                 Err(failure) => first = first.or(Some(failure)),
             }
         }
-        Err(first.unwrap_or_else(|| {
-            Failure::new(
-                FailureCode::BackupNotFound,
-                format!("No copy of the backup {} is there any more.", known.id),
-            )
-            .hint("Connect its disk, or look at its page for what became of each copy.")
-        }))
+        Err(first.unwrap_or_else(|| copies.none_left()))
     }
 
     async fn rows_of(

@@ -131,7 +131,7 @@ impl Engine {
                 })
             }
             Err(error) => {
-                self.remove_instance(&recorded).await?;
+                warn_of_leavings(self.remove_instance(&recorded).await);
                 Err(error.to_failure())
             }
         }
@@ -159,7 +159,7 @@ impl Engine {
         };
         if let Err(error) = written.await {
             let row = self.instance_row(&id).await?;
-            self.remove_instance(&row).await?;
+            warn_of_leavings(self.remove_instance(&row).await);
             self.0.events.send(Event::Instances);
             return Err(error.to_failure());
         }
@@ -188,6 +188,13 @@ impl Engine {
         self.remove_instance(&row).await?;
         self.0.events.send(Event::Instances);
         Ok(())
+    }
+}
+
+/// What could not be removed has its row, and is removed by the next start; the failure to be told is the one before it.
+pub(crate) fn warn_of_leavings(removed: Result<(), Failure>) {
+    if let Err(failure) = removed {
+        tracing::warn!(%failure, "what is left of a local PostgreSQL is removed by the next start");
     }
 }
 

@@ -421,7 +421,7 @@ impl Engine {
         destination.delete_folder(&folder, cancel).await.or_failure()
     }
 
-    async fn backup_of(&self, run: &Run) -> Result<Backup, Failure> {
+    pub(super) async fn backup_of(&self, run: &Run) -> Result<Backup, Failure> {
         match &run.backup_id {
             Some(id) => self.known_backup(id).await,
             None => Err(Failure::new(FailureCode::Internal, "The run names no backup.")),

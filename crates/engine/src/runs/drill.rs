@@ -1,6 +1,6 @@
 //! A drill as a run: asked for by a person, or by a plan's rule; and which backups are due for one.
 
-use howdah_domain::{BackupId, DrillReport, Failure, FailureCode, RunId, RunKind, Trigger};
+use howdah_domain::{BackupId, DrillReport, Failure, FailureCode, RunId, RunKind, RunState, Trigger};
 use howdah_store::tables::backups::{self, Backup};
 use howdah_store::tables::runs::Run;
 use howdah_store::tables::{databases, drills, plans, runs};
@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::copies::subject;
-use super::restore::Copies;
 use super::{Made, Recording};
 use crate::api::Event;
+use crate::copies::{Copies, is_about_the_copy};
 use crate::drill::{ASSERTION_PATIENCE, DrillRequest};
 use crate::engine::{Engine, OrFailure};
 use crate::plans::plan_of;
@@ -24,6 +24,9 @@ const PAUSE: SignedDuration = SignedDuration::from_hours(24);
 
 /// A database's newest runs, among which such a drill is looked for.
 const LOOKED_BACK: u32 = 100;
+
+/// Backups among which the first one since the last drill is looked for.
+const WAITING: u32 = 100;
 
 /// Connections of a drill.
 pub(crate) const JOBS: usize = 2;
@@ -45,11 +48,7 @@ impl Engine {
         recording: &Recording,
         cancel: &CancellationToken,
     ) -> Result<Made, Failure> {
-        let id = run
-            .backup_id
-            .clone()
-            .ok_or_else(|| Failure::new(FailureCode::Internal, "The run names no backup."))?;
-        let backup = self.known_backup(&id).await?;
+        let backup = self.backup_of(run).await?;
         let assertions = self.assertions_of(&backup).await?;
         let reporter = recording.reporter();
         let mut copies = Copies::of(&backup);
@@ -57,20 +56,21 @@ impl Engine {
             let Some(copy) = copies.next() else {
                 return Err(copies.none_left());
             };
-            let drilled = match self.open_copy(&copy).await {
-                Ok(stored) => {
-                    let request = DrillRequest {
-                        backup: stored,
-                        assertions: assertions.clone(),
-                        assertion_patience: ASSERTION_PATIENCE,
-                        jobs: JOBS,
-                    };
-                    Box::pin(self.drill(&request, &reporter, cancel)).await
+            let stored = match self.open_copy(&copy).await {
+                Ok(stored) => stored,
+                Err(failure) => {
+                    copies.give_up(&copy, failure, &reporter)?;
+                    continue;
                 }
-                Err(failure) => Err(failure),
             };
-            match drilled {
-                Err(failure) if copies.another_may_do(&copy, &failure, &reporter) => {}
+            let request = DrillRequest {
+                backup: stored,
+                assertions: assertions.clone(),
+                assertion_patience: ASSERTION_PATIENCE,
+                jobs: JOBS,
+            };
+            match Box::pin(self.drill(&request, &reporter, cancel)).await {
+                Err(failure) if is_about_the_copy(&failure) => copies.give_up(&copy, failure, &reporter)?,
                 drilled => break drilled?,
             }
         };
@@ -153,29 +153,42 @@ impl Engine {
                     };
                     let last = standings.get(&id).map(|standing| standing.newest.finished_at);
                     let tried = had_one.contains(&newest.id);
+                    if !plan.drill.when.is_due(last, tried, now) {
+                        continue;
+                    }
                     let pause = now.checked_sub(PAUSE).unwrap_or(Timestamp::MIN);
                     let failed_lately = runs::of_database(c, &id, LOOKED_BACK)?.iter().any(|run| {
                         run.kind == RunKind::Drill
-                            && run.backup_id.as_ref() == Some(&newest.id)
+                            && came_to_no_verdict(run)
                             && run.finished_at.is_some_and(|at| at > pause)
                     });
-                    if !failed_lately && plan.drill.when.is_due(last, tried, now) {
-                        due.push((last.unwrap_or(newest.finished_at), newest));
+                    if failed_lately {
+                        continue;
                     }
+                    // With a backup every hour the newest is never old: it is the first one since the last drill that waits.
+                    let earlier = backups::good_before(c, &id, newest.started_at, WAITING)?;
+                    let first = earlier
+                        .iter()
+                        .map(|backup| backup.finished_at)
+                        .take_while(|at| last.is_none_or(|last| *at > last))
+                        .last()
+                        .unwrap_or(newest.finished_at);
+                    let since = plan.drill.when.due_since(last, first);
+                    due.push((since, newest));
                 }
                 // Whoever waits for longest comes first.
                 due.sort_by(|a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));
                 Ok(due
                     .into_iter()
                     .next()
-                    .map(|(_, backup)| (backup, !active.is_empty())))
+                    .map(|(since, backup)| (since, backup, !active.is_empty())))
             })
             .await
             .or_failure()?;
-        let Some((backup, busy)) = chosen else {
+        let Some((since, backup, busy)) = chosen else {
             return Ok(0);
         };
-        let patient = now.duration_since(backup.finished_at) < PREFERENCE;
+        let patient = now.duration_since(since) < PREFERENCE;
         if patient && (busy || power::on_battery()) {
             return Ok(0);
         }
@@ -183,4 +196,13 @@ impl Engine {
         self.enqueue(vec![run]).await?;
         Ok(1)
     }
+}
+
+/// Whether a drill ended without having found out anything, for want of room, or of a copy.
+fn came_to_no_verdict(run: &Run) -> bool {
+    run.state == RunState::Failed
+        && run
+            .failure
+            .as_ref()
+            .is_none_or(|failure| failure.code != FailureCode::NotEqual)
 }

@@ -136,14 +136,27 @@ impl Engine {
         }
     }
 
+    /// Takes note that this process works on a run, or is about to, so that it can be cancelled.
+    pub(crate) fn enter(&self, id: &RunId) -> CancellationToken {
+        self.active()
+            .entry(id.clone())
+            .or_insert_with(|| Active {
+                cancel: self.0.ending.child_token(),
+            })
+            .cancel
+            .clone()
+    }
+
+    /// What [`Engine::enter`] said was not so: the run does not begin yet. Answers whether somebody cancelled it meanwhile.
+    pub(crate) fn leave(&self, id: &RunId) -> bool {
+        let left = self.active().remove(id);
+        left.is_some_and(|active| active.cancel.is_cancelled())
+    }
+
     /// Works on a run that is *running* already, to its end, and records that. Answers the run as it ended, or as it waits
     /// for its next attempt.
     pub(crate) async fn carry_out(&self, run: Run) -> Option<Run> {
-        let cancel = self.0.ending.child_token();
-        let active = Active {
-            cancel: cancel.clone(),
-        };
-        self.active().insert(run.id.clone(), active);
+        let cancel = self.enter(&run.id);
         self.tell_run(&run);
         let recording = Recording::start(self, &run.id);
         let outcome = self.work(&run, &recording, &cancel).await;

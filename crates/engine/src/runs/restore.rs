@@ -1,13 +1,11 @@
 //! A restore as a run: into a new local instance, into one that is there, or into a new database on a server.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use howdah_domain::{Connection, Failure, FailureCode, InstanceId, Phase, RunId, RunKind, Secret, Trigger};
 use howdah_postgres::children::Parting;
 use howdah_postgres::globals;
 use howdah_postgres::restore::Options;
-use howdah_store::tables::backups::{Backup, BackupCopy, CopyState};
 use howdah_store::tables::runs::{self, Run};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -15,9 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::copies::subject;
 use super::{Made, Recording};
 use crate::api::{RestoreOptions, RestoreTarget, RestoreWish};
+use crate::copies::{Copies, is_about_the_copy};
 use crate::drill::{free_database, major_of};
 use crate::engine::{Engine, OrFailure};
-use crate::instances::{Making, NewInstance, Purpose, checked_name};
+use crate::instances::{Making, NewInstance, Purpose, checked_name, warn_of_leavings};
 use crate::random;
 use crate::replacing::Replacing;
 use crate::restore::{RestoreRequest, front, maintenance_session, restore};
@@ -123,12 +122,16 @@ impl Engine {
         let reporter = recording.reporter();
         let mut copies = Copies::of(&backup);
         while let Some(copy) = copies.next() {
-            let restored = match self.open_copy(&copy).await {
-                Ok(stored) => Box::pin(self.restore_as_asked(&stored, &asked, &reporter, cancel)).await,
-                Err(failure) => Err(failure),
+            let stored = match self.open_copy(&copy).await {
+                Ok(stored) => stored,
+                Err(failure) => {
+                    copies.give_up(&copy, failure, &reporter)?;
+                    continue;
+                }
             };
+            let restored = Box::pin(self.restore_as_asked(&stored, &asked, &reporter, cancel)).await;
             match restored {
-                Err(failure) if copies.another_may_do(&copy, &failure, &reporter) => {}
+                Err(failure) if is_about_the_copy(&failure) => copies.give_up(&copy, failure, &reporter)?,
                 restored => return restored.map(|()| Made::default()),
             }
         }
@@ -183,10 +186,15 @@ impl Engine {
                     .await?;
                 let connection = reach.connection();
                 let restored = if *replace {
+                    let secret = secrets.password.as_ref();
+                    if options.roles {
+                        self.bring_roles_there(stored, connection, secret, reporter, cancel)
+                            .await?;
+                    }
                     let replacing = Replacing {
                         server_id,
                         connection,
-                        secret: secrets.password.as_ref(),
+                        secret,
                         database,
                         backup_id: &asked.wish.backup_id,
                         stored,
@@ -266,7 +274,7 @@ impl Engine {
             Ok(_) => None,
             Err(failure) if failure.code == FailureCode::RestoreFailed => Some(failure),
             Err(failure) => {
-                self.give_up(making).await?;
+                warn_of_leavings(self.give_up(making).await);
                 return Err(failure);
             }
         };
@@ -297,8 +305,8 @@ impl Engine {
         }
     }
 
-    /// Restores a backup into a new database of a server that is there. One that was cancelled is dropped again; where something could
-    /// not be restored it stays, and the failure names what.
+    /// Restores a backup into a new database of a server that is there. Where something could not be restored it stays, and the failure
+    /// names what; else it is there whole or not at all.
     async fn restore_into(
         &self,
         stored: &StoredBackup,
@@ -350,73 +358,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// A backup's copies that are there, the best one first: not known to be damaged, on this machine.
-pub(crate) struct Copies {
-    left: VecDeque<BackupCopy>,
-    first: Option<Failure>,
-}
-
-impl Copies {
-    pub(crate) fn of(backup: &Backup) -> Self {
-        let mut copies: Vec<BackupCopy> = backup
-            .copies
-            .iter()
-            .filter(|copy| copy.is_there())
-            .cloned()
-            .collect();
-        copies.sort_by_key(|copy| (copy.state != CopyState::Present, !copy.place.is_local()));
-        Self {
-            left: copies.into(),
-            first: None,
-        }
-    }
-
-    pub(crate) fn next(&mut self) -> Option<BackupCopy> {
-        self.left.pop_front()
-    }
-
-    /// Whether a failure is that copy's, and there is another one to try.
-    pub(super) fn another_may_do(
-        &mut self,
-        copy: &BackupCopy,
-        failure: &Failure,
-        reporter: &Arc<dyn Reporter>,
-    ) -> bool {
-        if self.left.is_empty() || !is_about_the_copy(failure) {
-            return false;
-        }
-        reporter.warn(format!(
-            "The copy on {} is of no use: {} Another one is tried.",
-            copy.destination_name, failure.message
-        ));
-        self.first.get_or_insert_with(|| failure.clone());
-        true
-    }
-
-    pub(crate) fn none_left(self) -> Failure {
-        self.first.unwrap_or_else(|| {
-            Failure::new(
-                FailureCode::BackupNotFound,
-                "No copy of this backup is there any more.",
-            )
-            .hint("Its page says what became of each copy.")
-        })
-    }
-}
-
-/// Whether a failure is one copy's, so that another may do.
-fn is_about_the_copy(failure: &Failure) -> bool {
-    matches!(
-        failure.code,
-        FailureCode::BackupDamaged
-            | FailureCode::BackupUnreadable
-            | FailureCode::BackupNotFound
-            | FailureCode::DestinationMissing
-            | FailureCode::DestinationDenied
-            | FailureCode::DestinationUnreachable
-    )
 }
 
 /// A database's name that PostgreSQL takes: 1 to 63 bytes, without a zero byte.

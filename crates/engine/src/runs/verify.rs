@@ -35,11 +35,7 @@ impl Engine {
         recording: &Recording,
         cancel: &CancellationToken,
     ) -> Result<Made, Failure> {
-        let id = run
-            .backup_id
-            .clone()
-            .ok_or_else(|| Failure::new(FailureCode::Internal, "The run names no backup."))?;
-        let backup = self.known_backup(&id).await?;
+        let backup = self.backup_of(run).await?;
         let reporter = recording.reporter();
         let by_reading = run.trigger != Trigger::Schedule || self.settings().await.verify_by_reading;
         let mut found = Vec::new();
@@ -57,7 +53,9 @@ impl Engine {
         let source = whole.first().map(|copy| copy.destination_name.clone());
         let mut worst = None;
         for (copy, finding) in found {
-            let failure = self.keep_finding(&id, copy, finding, source.as_deref()).await?;
+            let failure = self
+                .keep_finding(&backup.id, copy, finding, source.as_deref())
+                .await?;
             if let Some(failure) = &failure {
                 reporter.error(&failure.message);
             }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use howdah_domain::{Environment, FailureCode, RunState};
 use howdah_engine::api::{
-    ConnectionInput, PreflightVerdict, RestoreOptions, RestoreTarget, RestoreWish, ServerChange,
+    ConnectionInput, PlanDraft, PreflightVerdict, RestoreOptions, RestoreTarget, RestoreWish, ServerChange,
 };
 use howdah_store::Store;
 use howdah_store::tables::replacements;
 use howdah_testkit::chance::Chance;
 
+use crate::support::by_hand::{by_hand, folder_at};
 use crate::{ORDERS, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,9 +256,7 @@ async fn what_a_server_that_died_keeps_beside_a_database_is_dropped_when_it_is_b
         .restore_backup(shop.onto_server("live", true))
         .await
         .unwrap();
-    while shop.databases().await.len() < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    shop.sees(3).await;
     shop.cluster.kill();
     let ended = shop.test.ended(&run).await;
     assert_eq!(ended.state, RunState::Failed, "it is not tried again by itself");
@@ -308,8 +307,7 @@ async fn cancelling_a_restore_never_drops_a_database_that_was_there_before() {
             .await
             .unwrap();
         tokio::time::sleep(Duration::from_millis(chance.below(150))).await;
-        // One that has ended in the meantime cannot be cancelled any more.
-        let _ = engine.cancel_run(&run).await;
+        engine.cancel_run(&run).await.unwrap();
         let ended = shop.test.ended(&run).await;
         cancelled += usize::from(ended.state == RunState::Cancelled);
         assert_eq!(shop.count("live").await, 1);
@@ -317,18 +315,78 @@ async fn cancelling_a_restore_never_drops_a_database_that_was_there_before() {
     assert!(cancelled > 0, "none of twenty came before the end");
 
     // One that the restore made itself is dropped.
+    let shop = Shop::backed_up(
+        17,
+        "CREATE TABLE orders AS SELECT n AS id, repeat(md5(n::text), 10) AS note FROM generate_series(1, 100000) n",
+    )
+    .await;
+    let engine = &shop.test.engine;
+    let run = engine
+        .restore_backup(shop.onto_server("fresh", false))
+        .await
+        .unwrap();
+    shop.sees(2).await;
+    engine.cancel_run(&run).await.unwrap();
+    assert_eq!(shop.test.ended(&run).await.state, RunState::Cancelled);
+    assert_eq!(shop.databases().await, ["postgres"]);
     for _ in 0..20 {
         let run = engine
             .restore_backup(shop.onto_server("fresh", false))
             .await
             .unwrap();
         tokio::time::sleep(Duration::from_millis(chance.below(500))).await;
-        let _ = engine.cancel_run(&run).await;
+        engine.cancel_run(&run).await.unwrap();
         let ended = shop.test.ended(&run).await;
         let is_there = shop.databases().await.contains(&"fresh".to_owned());
         assert_eq!(is_there, ended.state == RunState::Succeeded, "{ended:?}");
         if is_there {
             shop.cluster.sql("postgres", "DROP DATABASE fresh").await.unwrap();
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_rows_of_one_copy_are_damaged_a_new_database_comes_from_the_other() {
+    let mut shop = Shop::backed_up(17, ORDERS).await;
+    let engine = &shop.test.engine;
+    let mut folders = vec![shop.test.folder()];
+    folders.push(shop.test.dir.path().join("second"));
+    std::fs::create_dir(&folders[1]).unwrap();
+    let second = engine.add_destination(folder_at(&folders[1])).await.unwrap();
+    let plan = engine.list_plans().await.unwrap().remove(0);
+    let mut destinations = plan.destinations.clone();
+    destinations.push(second.id);
+    let draft = PlanDraft {
+        id: Some(plan.id),
+        ..by_hand(shop.server.clone(), destinations)
+    };
+    engine.save_plan(draft).await.unwrap();
+    shop.backup = shop.test.backed_up().await;
+    let engine = &shop.test.engine;
+    // Whichever is read first: each is damaged once.
+    for (number, folder) in folders.iter().enumerate() {
+        let name = shop.backup.id.as_str();
+        let dump = crate::support::files_below(folder)
+            .into_iter()
+            .find(|file| file.contains(name) && file.ends_with("dump.pgdump.zst"))
+            .unwrap();
+        let dump = folder.join(dump);
+        let whole = std::fs::read(&dump).unwrap();
+        let mut damaged = whole.clone();
+        // The rows lie in the middle, behind the table of contents.
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        std::fs::write(&dump, damaged).unwrap();
+        let fresh = format!("fresh{number}");
+        let run = shop.restored_well(shop.onto_server(&fresh, false)).await;
+        assert_eq!(shop.count(&fresh).await, 1000);
+        let log = engine.run_page(&run.id).await.unwrap().log;
+        if number == 0 {
+            assert!(
+                log.iter().any(|line| line.text.contains("Another one is tried")),
+                "the first one is read first: {log:?}"
+            );
+        }
+        std::fs::write(&dump, whole).unwrap();
     }
 }

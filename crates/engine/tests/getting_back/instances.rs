@@ -55,6 +55,10 @@ async fn a_backup_is_restored_onto_this_machine_by_one_wish_and_ends_with_howdah
         !left.folder.join("data/postmaster.pid").exists(),
         "it was closed properly"
     );
+    assert!(
+        left.folder.join("data/PG_VERSION").is_file(),
+        "and is still there"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

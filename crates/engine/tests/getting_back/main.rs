@@ -87,6 +87,17 @@ impl Shop {
         rows.into_iter().map(|mut row| row.remove(0).unwrap()).collect()
     }
 
+    /// Waits until there are so many databases.
+    async fn sees(&self, many: usize) {
+        for _ in 0..1000 {
+            if self.databases().await.len() >= many {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("there are never {many} databases");
+    }
+
     async fn count(&self, database: &str) -> i64 {
         let rows = self
             .cluster

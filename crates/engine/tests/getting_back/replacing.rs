@@ -66,7 +66,55 @@ async fn what_was_replaced_is_dropped_after_a_week_and_not_before() {
         );
     }
     assert_eq!(shop.count("live").await, 1000);
+    // Its row goes after it.
+    for _ in 0..50 {
+        if engine.list_replacements().await.unwrap().is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the replacement is not forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_let_go_when_somebody_dropped_it_and_keeps_its_server_until_then() {
+    let shop = accident(17).await;
+    let engine = &shop.test.engine;
+    shop.restored_well(shop.onto_server("live", true)).await;
+    let kept = engine.list_replacements().await.unwrap().remove(0);
+    let refused = engine.remove_server(&shop.server).await.unwrap_err();
+    assert_eq!(refused.code, FailureCode::Busy);
+    assert!(refused.message.contains("was replaced"), "{refused:?}");
+
+    shop.cluster
+        .sql("postgres", &format!("DROP DATABASE \"{}\"", kept.kept))
+        .await
+        .unwrap();
+    let gone = engine.drop_kept(&kept.id).await.unwrap_err();
+    assert_eq!(gone.code, FailureCode::NotFound);
     assert!(engine.list_replacements().await.unwrap().is_empty());
+    engine.remove_server(&shop.server).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_that_the_server_lacks_are_made_for_a_replacement_too() {
+    let shop = Shop::backed_up(
+        17,
+        "CREATE ROLE author; CREATE TABLE orders (id int); ALTER TABLE orders OWNER TO author;",
+    )
+    .await;
+    shop.cluster
+        .sql("postgres", "DROP OWNED BY author; DROP ROLE author")
+        .await
+        .unwrap();
+    shop.cluster.create_database("live").await.unwrap();
+    let mut wish = shop.onto_server("live", true);
+    let without = shop.restored(wish.clone()).await;
+    assert_eq!(without.failure.unwrap().code, FailureCode::RestoreFailed);
+    wish.options.roles = true;
+    shop.restored_well(wish).await;
+    let owner = "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'orders'";
+    assert_eq!(shop.cluster.one("live", owner).await.unwrap(), "author");
 }
 
 #[tokio::test(flavor = "multi_thread")]

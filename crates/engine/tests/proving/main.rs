@@ -55,7 +55,7 @@ impl TestEngine {
     }
 }
 
-/// No row of an instance is in the store, and so no folder: the row goes last.
+/// No row of an instance is left in the store. What lies in folders is looked at where the command is killed in mid-drill.
 async fn no_instance_is_left(test: &TestEngine) {
     let store = howdah_store::Store::open(test.dir.path().join("data")).unwrap();
     let rows = store.read(howdah_store::tables::instances::list).await.unwrap();

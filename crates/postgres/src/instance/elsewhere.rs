@@ -36,7 +36,7 @@ impl Elsewhere {
         works_in(pid, &data).then_some(Self { pid, port })
     }
 
-    /// Ends it properly, and waits for that.
+    /// Ends it properly, and waits for that; by force when `patience` is over.
     ///
     /// # Errors
     /// [`FailureCode::Timeout`] where it does not end within `patience`; [`Error::Cancelled`].
@@ -47,14 +47,19 @@ impl Elsewhere {
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
         let data = folder.join("data");
-        let until = Instant::now() + patience;
+        let (mut until, mut forced) = (Instant::now() + patience, false);
         let pid = Pid::from_raw(self.pid.cast_signed());
         if works_in(self.pid, &data) {
             // ESRCH: it ended just now.
             let _ = kill(pid, Signal::SIGINT);
         }
         while works_in(self.pid, &data) {
-            if Instant::now() > until {
+            if Instant::now() > until && !forced {
+                tracing::warn!(pid = self.pid, "PostgreSQL does not end and is killed");
+                let _ = kill(pid, Signal::SIGKILL);
+                forced = true;
+                until += patience;
+            } else if Instant::now() > until {
                 return Err(Failure::new(
                     FailureCode::Timeout,
                     format!("PostgreSQL (process {}) does not end.", self.pid),

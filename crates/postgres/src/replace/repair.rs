@@ -58,7 +58,12 @@ impl Place {
             }
             Self::OtherServer => "This is not the server that was looked at before.".to_owned(),
         };
-        Failure::new(FailureCode::NotFound, what)
+        // Another server says nothing of what is on the one that was meant.
+        let code = match self {
+            Self::OtherServer => FailureCode::InvalidConnection,
+            _ => FailureCode::NotFound,
+        };
+        Failure::new(code, what)
             .hint("Somebody has changed the server's databases meanwhile. Nothing was done; look at them and begin again.")
             .into()
     }

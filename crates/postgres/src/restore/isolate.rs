@@ -36,7 +36,9 @@ impl Restore {
                 .await?;
         }
         if tamed.leaves_out() {
-            prepared.part = Some(Part::kept(contents, prepared.part.as_ref(), |id| tamed.keeps(id)));
+            prepared.part = Some(Part::kept(contents, prepared.part.as_ref(), |item| {
+                tamed.keeps(item.dump_id)
+            }));
         }
         // What was found of the database's own properties before.
         tamed.left_out.append(&mut prepared.tamed.left_out);

@@ -147,3 +147,11 @@ fn settings_that_load_libraries_are_left_out_and_others_kept() {
     assert_eq!(statements.len(), 1);
     assert_eq!(tamed.left_out.len(), 2);
 }
+
+#[test]
+fn a_name_is_found_as_a_word_of_its_own() {
+    assert!(speaks_of("extension \"http\" does not exist", "http"));
+    assert!(speaks_of("function http.get(text) does not exist", "http"));
+    assert!(!speaks_of("relation \"app.http_log\" does not exist", "http"));
+    assert!(speaks_of("type uuid-ossp.x", "uuid-ossp"));
+}

@@ -69,15 +69,6 @@ pub fn of_run(connection: &Connection, run_id: &RunId) -> Result<Option<DrillRep
         .flatten())
 }
 
-/// The report of a backup's newest drill.
-pub fn newest_of(connection: &Connection, backup_id: &BackupId) -> Result<Option<DrillReport>> {
-    Ok(connection
-        .prepare_cached("SELECT report FROM drills WHERE backup_id = ?1 ORDER BY number DESC LIMIT 1")?
-        .query_row([Id(backup_id)], report)
-        .optional()?
-        .flatten())
-}
-
 fn report(row: &Row<'_>) -> rusqlite::Result<Option<DrillReport>> {
     Ok(row.get::<_, Option<Json<_>>>(0)?.map(|json| json.0))
 }

@@ -101,6 +101,17 @@ pub fn take_over(connection: &Connection, id: &InstanceId, owner: &OwnerId) -> R
     found(changed, "local instance")
 }
 
+/// Makes it the user's again: it could not be deleted.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub fn give_back(connection: &Connection, id: &InstanceId) -> Result<()> {
+    let changed = connection
+        .prepare_cached("UPDATE instances SET owner = NULL WHERE id = ?1")?
+        .execute([Id(id)])?;
+    found(changed, "local instance")
+}
+
 /// Calls it something else.
 ///
 /// # Errors
