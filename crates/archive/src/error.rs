@@ -169,11 +169,9 @@ impl Error {
     pub fn to_failure(&self) -> Failure {
         let details = self.to_string();
         match self {
-            Self::Read { what, .. } => Failure::new(
-                FailureCode::Internal,
-                format!("Reading {what} failed."),
-            )
-            .details(details),
+            Self::Read { what, source } => Failure::inside(source).cloned().unwrap_or_else(|| {
+                Failure::new(FailureCode::Internal, format!("Reading {what} failed.")).details(details)
+            }),
             Self::Write { source } => write_failure(source).details(details),
             Self::Truncated { .. } => Failure::new(
                 FailureCode::DumpTruncated,

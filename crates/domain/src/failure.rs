@@ -165,6 +165,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The failure that an error of a reader or writer carries, where whoever made that error knew more than the system's word for it.
+    pub fn inside(error: &std::io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
     /// A failure with a message alone.
     pub fn new(code: FailureCode, message: impl Into<String>) -> Self {
         Self {

@@ -4,22 +4,28 @@
 //! the destination's async calls. A folder of this machine is read directly.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use howdah_archive::encryption::Keys;
 use howdah_archive::index::INDEX_FILE;
 use howdah_archive::manifest::{CHECKSUM_FILE, DUMP_FILE, MANIFEST_FILE, MAX_MANIFEST, checksum_matches};
-use howdah_archive::source::{BackupFolder, LocalFolder, RangeSource};
+use howdah_archive::source::{BackupFolder, LocalFolder};
 use howdah_archive::{Index, Manifest};
 use howdah_domain::{Failure, FailureCode, Place};
 use howdah_storage::{Destination, Error, Folder, ObjectPath};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{OrFailure, internal};
+
+mod files;
+
+pub(crate) use files::Sequential;
+pub use files::StoredFile;
+use files::{RemoteFile, RemoteFolder};
 
 /// No index is longer than this.
 const MAX_INDEX: u64 = 1 << 30;
@@ -172,12 +178,13 @@ impl StoredBackup {
         if manifest.encryption.is_none() {
             return Ok(file);
         }
+        let what = file.what();
         let keys = Arc::clone(&self.keys);
         let opened = tokio::task::spawn_blocking(move || keys.source(&name, file))
             .await
             .map_err(|error| internal("Opening the dump died.", &error))?
             .or_failure()?;
-        Ok(StoredFile(Arc::new(opened)))
+        Ok(StoredFile::new(opened, what))
     }
 
     /// Its globals, as SQL; none where they were not saved.
@@ -236,13 +243,14 @@ impl StoredBackup {
     /// [`FailureCode::BackupDamaged`] where it is not there; those of the destination.
     async fn file(&self, name: &str, cancel: &CancellationToken) -> Result<StoredFile, Failure> {
         let path = self.folder.join(name).or_failure()?;
+        let what = format!("{name} in {}", self.name());
         if let Some(local) = &self.local {
             let path = local.join(name);
             let opened = tokio::task::spawn_blocking(move || File::open(path))
                 .await
                 .map_err(|error| internal("Opening a backup's file died.", &error))?;
             return match opened {
-                Ok(file) => Ok(StoredFile(Arc::new(file))),
+                Ok(file) => Ok(StoredFile::new(file, what)),
                 Err(source) => Err(Failure::new(
                     FailureCode::BackupDamaged,
                     format!("{name} in {} cannot be read.", self.name()),
@@ -258,13 +266,14 @@ impl StoredBackup {
             };
             return Err(self.unreadable(name, &missing));
         };
-        Ok(StoredFile(Arc::new(RemoteFile {
+        let file = RemoteFile {
             destination: Arc::clone(&self.destination),
             path,
             len: stat.len,
             runtime: Handle::current(),
             cancel: cancel.clone(),
-        })))
+        };
+        Ok(StoredFile::new(file, what))
     }
 
     /// A small file, whole.
@@ -331,168 +340,4 @@ pub(crate) async fn read_whole(
         })?,
     };
     Ok(bytes)
-}
-
-/// A file of a backup that can be read at any place. Cheap to clone.
-#[derive(Clone)]
-pub struct StoredFile(Arc<dyn RangeSource + Send + Sync>);
-
-impl std::fmt::Debug for StoredFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StoredFile(…)")
-    }
-}
-
-impl RangeSource for StoredFile {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buffer)
-    }
-
-    fn byte_len(&self) -> io::Result<u64> {
-        self.0.byte_len()
-    }
-}
-
-/// A file read from its beginning to its end, some megabytes at a time.
-pub(crate) struct Sequential {
-    file: StoredFile,
-    offset: u64,
-    buffer: Vec<u8>,
-    /// What of the buffer is not handed out yet.
-    rest: std::ops::Range<usize>,
-}
-
-impl Sequential {
-    /// At the beginning.
-    pub(crate) fn new(file: StoredFile) -> Self {
-        Self {
-            file,
-            offset: 0,
-            buffer: Vec::new(),
-            rest: 0..0,
-        }
-    }
-}
-
-impl Read for Sequential {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        const AHEAD: u64 = 4 << 20;
-        if self.rest.is_empty() {
-            let left = self.file.byte_len()?.saturating_sub(self.offset).min(AHEAD);
-            let len = usize::try_from(left).unwrap_or(0);
-            self.buffer.resize(len, 0);
-            self.file.read_at(self.offset, &mut self.buffer)?;
-            self.offset += left;
-            self.rest = 0..len;
-        }
-        let len = into.len().min(self.rest.len());
-        into[..len].copy_from_slice(&self.buffer[self.rest.start..self.rest.start + len]);
-        self.rest.start += len;
-        Ok(len)
-    }
-}
-
-/// The files of a backup at a destination that is not a folder of this machine.
-struct RemoteFolder {
-    backup: StoredBackup,
-    runtime: Handle,
-    cancel: CancellationToken,
-}
-
-impl RemoteFolder {
-    fn path(&self, name: &str) -> io::Result<ObjectPath> {
-        self.backup.folder.join(name).map_err(into_io)
-    }
-}
-
-impl BackupFolder for RemoteFolder {
-    fn open(&self, name: &str) -> io::Result<Box<dyn Read + Send>> {
-        let path = self.path(name)?;
-        let object = self
-            .runtime
-            .block_on(self.backup.destination.read(&path, None, &self.cancel))
-            .map_err(into_io)?;
-        Ok(Box::new(Body {
-            body: object.body,
-            runtime: self.runtime.clone(),
-            cancel: self.cancel.clone(),
-        }))
-    }
-
-    fn byte_len(&self, name: &str) -> io::Result<u64> {
-        let path = self.path(name)?;
-        let stat = self
-            .runtime
-            .block_on(self.backup.destination.stat(&path, &self.cancel))
-            .map_err(into_io)?;
-        stat.map(|stat| stat.len)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-}
-
-/// The bytes of an object for a thread that may block.
-struct Body {
-    body: Box<dyn AsyncRead + Send + Unpin>,
-    runtime: Handle,
-    cancel: CancellationToken,
-}
-
-impl Read for Body {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Self { body, cancel, .. } = self;
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = cancel.cancelled() => Err(into_io(Error::Cancelled)),
-                read = body.read(into) => read,
-            }
-        })
-    }
-}
-
-/// A file at a destination, read by ranged requests.
-struct RemoteFile {
-    destination: Arc<dyn Destination>,
-    path: ObjectPath,
-    len: u64,
-    runtime: Handle,
-    cancel: CancellationToken,
-}
-
-impl RangeSource for RemoteFile {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let end = offset
-            .checked_add(buffer.len() as u64)
-            .filter(|end| *end <= self.len)
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        self.runtime.block_on(async {
-            let read = async {
-                let mut object = self
-                    .destination
-                    .read(&self.path, Some(offset..end), &self.cancel)
-                    .await
-                    .map_err(into_io)?;
-                object.body.read_exact(buffer).await.map(|_| ())
-            };
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => Err(into_io(Error::Cancelled)),
-                read = read => read,
-            }
-        })
-    }
-
-    fn byte_len(&self) -> io::Result<u64> {
-        Ok(self.len)
-    }
-}
-
-fn into_io(error: Error) -> io::Error {
-    let kind = match error {
-        Error::NotFound { .. } => io::ErrorKind::NotFound,
-        Error::Cancelled => io::ErrorKind::Interrupted,
-        Error::Unreachable { .. } => io::ErrorKind::ConnectionAborted,
-        _ => io::ErrorKind::Other,
-    };
-    io::Error::new(kind, error)
 }

@@ -267,7 +267,10 @@ pub(crate) fn reading(error: io::Error) -> Error {
     {
         return inner.to_failure().into();
     }
-    Error::io("reading the backup", error)
+    match Failure::inside(&error) {
+        Some(failure) => failure.clone().into(),
+        None => Error::io("reading the backup", error),
+    }
 }
 
 #[cfg(test)]
