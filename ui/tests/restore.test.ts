@@ -54,7 +54,8 @@ describe('the sheet', () => {
   test('restores only what is defined, and leaves owners or privileges out', async () => {
     const { fixture } = await sheet();
     await choose('A server');
-    await fireEvent.click(screen.getByRole('checkbox', { name: 'Only what is defined, without rows' }));
+    await choose('Only definitions');
+    await fireEvent.click(screen.getByRole('checkbox', { name: /^Stop at the first error/ }));
     await fireEvent.click(screen.getByRole('checkbox', { name: 'Keep owners' }));
     await looked();
     expect(screen.getByRole('checkbox', { name: /^Make the roles/ })).toBeTruthy();
@@ -69,7 +70,8 @@ describe('the sheet', () => {
     expect(screen.getByRole('button', { name: /^Restore what is chosen into/ })).toBeTruthy();
     // What replaces a database is whole.
     await choose('In place of the one that is there');
-    expect(screen.queryByRole('checkbox', { name: /without rows/ })).toBeNull();
+    expect(screen.queryByRole('radio', { name: 'Only definitions' })).toBeNull();
+    expect(screen.queryByRole('checkbox', { name: /^Stop at/ })).toBeNull();
     expect(screen.queryByRole('textbox', { name: 'Only these tables' })).toBeNull();
     await choose('A new database');
     await press(/_restored$/);
@@ -77,11 +79,33 @@ describe('the sheet', () => {
       options: {
         tables: [{ schema: 'public', name: 'orders' }],
         schemas: ['My s'],
-        rows: false,
+        content: 'definitions',
+        exit_on_error: true,
         owners: false,
         privileges: false,
         roles: false,
       },
+    });
+  });
+
+  test('restores only rows into a database that is there, and not into a new PostgreSQL', async () => {
+    const { fixture, backup, container } = await sheet();
+    expect(screen.queryByRole('radio', { name: 'Only rows' })).toBeNull();
+    await choose('A server');
+    await choose('Only rows');
+    const name = backup.database_name;
+    expect(screen.getByLabelText<HTMLInputElement>('Database that is there').value).toBe(name);
+    expect(screen.queryByRole('radio', { name: 'A new database' })).toBeNull();
+    expect(screen.queryByRole('checkbox', { name: 'Keep owners' })).toBeNull();
+    expect(await findings(container)).toEqual([]);
+    // On this machine there are no tables for them.
+    await choose('This machine');
+    expect(screen.getByRole<HTMLInputElement>('radio', { name: 'Definitions and rows' }).checked).toBe(true);
+    await choose('A server');
+    await press(`Restore the rows into ${name}`);
+    expect(wished(fixture)).toMatchObject({
+      to: { kind: 'server', database: name, replace: false },
+      options: { content: 'rows', exit_on_error: false, roles: false },
     });
   });
 
@@ -173,6 +197,49 @@ describe('what was restored', () => {
     expect(fixture.calls.some((call) => call.command === 'put_back')).toBe(true);
     expect(screen.getByText(/is what it was/)).toBeTruthy();
   });
+});
+
+test('a restore says into what, and offers to put back what it replaced', async () => {
+  const fixture = small();
+  const [backup] = fixture.world.backups;
+  const [server] = fixture.world.servers;
+  const run = fixture.world.runs.find((each) => each.kind === 'drill');
+  if (!backup || !server || !run) throw new Error('the world lacks something');
+  run.kind = 'restore';
+  const to = { kind: 'server' as const, server_id: server.id, database: 'shop_copy', replace: false };
+  const options = {
+    tables: [],
+    schemas: [],
+    extensions: true,
+    owners: true,
+    privileges: true,
+    content: 'all' as const,
+    exit_on_error: false,
+    roles: false,
+  };
+  fixture.world.restores.set(run.id, { backup_id: backup.id, to, options });
+  fixture.world.replacements = [
+    {
+      id: 'replacement',
+      server_id: server.id,
+      database: 'shop_copy',
+      kept: 'shop_copy_before_2026_11_22_0915',
+      backup_id: backup.id,
+      replaced_at: new Date().toISOString(),
+      kept_until: new Date(Date.now() + 6 * 86_400_000).toISOString(),
+    },
+  ];
+  const beside = await show(RunFull, { id: run.id }, { fixture });
+  expect(screen.getByText('shop_copy')).toBeTruthy();
+  expect(screen.getByText(`on ${server.name}`, { exact: false })).toBeTruthy();
+  expect(screen.queryByRole('button', { name: 'Put back' })).toBeNull();
+  expect(await findings(beside.container)).toEqual([]);
+  cleanup();
+  fixture.world.restores.set(run.id, { backup_id: backup.id, to: { ...to, replace: true }, options });
+  const replaced = await show(RunFull, { id: run.id }, { fixture });
+  expect(screen.getByText(/shop_copy_before_2026_11_22_0915/)).toBeTruthy();
+  expect(screen.getByRole('button', { name: 'Put back' })).toBeTruthy();
+  expect(await findings(replaced.container)).toEqual([]);
 });
 
 test('a drill says what it found, proved or not', async () => {

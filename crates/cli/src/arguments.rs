@@ -10,6 +10,10 @@ use howdah_engine::api::RowFormat;
 
 use crate::{schedule, table_name};
 
+mod restore;
+
+pub(crate) use restore::Restore;
+
 /// Backs up PostgreSQL databases, and proves that they come back.
 #[derive(Debug, Parser)]
 #[command(name = "howdah", version, about, max_term_width = 100)]
@@ -73,6 +77,9 @@ pub(crate) enum Command {
     /// The PostgreSQLs on this machine that backups were restored into
     #[command(subcommand)]
     Instance(Instance),
+    /// The databases that a backup took the place of, which are kept for seven days
+    #[command(subcommand)]
+    Replaced(Replaced),
     /// List the backups in a folder or at a destination's URL
     List {
         /// A folder or a destination's URL; without it, the backups that the data directory knows
@@ -234,6 +241,22 @@ pub(crate) struct Drill {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Replaced {
+    /// List them, and until when each is kept
+    List,
+    /// Give one its name back; what was restored stays beside it
+    PutBack {
+        /// Its name now or before, or its id
+        database: String,
+    },
+    /// Drop one before its time
+    Drop {
+        /// Its name now (shop_before_2026_11_27_1530), or its id
+        database: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Instance {
     /// List them
     List,
@@ -257,50 +280,6 @@ pub(crate) enum Instance {
         /// Its name or id
         instance: String,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Restore {
-    /// The backup's folder or URL, or its id
-    pub(crate) backup: String,
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// Into a new PostgreSQL on this machine, which goes on running; prints its URL
-    #[arg(long, conflicts_with_all = ["url", "create", "clean", "no_compare"])]
-    pub(crate) local: bool,
-    /// With --local: what to call it; without it, after the backup
-    #[arg(long, value_name = "NAME", requires = "local")]
-    pub(crate) name: Option<String>,
-    /// Create the database that the URL names
-    #[arg(long)]
-    pub(crate) create: bool,
-    /// Drop what the backup holds before making it anew
-    #[arg(long, conflicts_with = "create")]
-    pub(crate) clean: bool,
-    /// Only this table, as SQL writes it: shop.orders, "My schema"."My table"; with its rows, indexes and constraints; repeatable
-    #[arg(long, value_name = "SCHEMA.TABLE", value_parser = table_name::parse)]
-    pub(crate) table: Vec<TableName>,
-    /// Only this schema, with all that lies in it, besides the tables named; repeatable
-    #[arg(long, value_name = "SCHEMA")]
-    pub(crate) schema: Vec<String>,
-    /// Leave the extensions out, where they are there already or may not be created
-    #[arg(long)]
-    pub(crate) no_extensions: bool,
-    /// Only what is defined, without rows, large objects and sequences' values
-    #[arg(long)]
-    pub(crate) schema_only: bool,
-    /// Leave owners out: everything belongs to the role that restores
-    #[arg(long)]
-    pub(crate) no_owner: bool,
-    /// Leave privileges out
-    #[arg(long)]
-    pub(crate) no_privileges: bool,
-    /// Do not compare each table with what was dumped
-    #[arg(long)]
-    pub(crate) no_compare: bool,
-    /// Connections that load at once; without it, as many as there are processors, up to four
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: Option<u16>,
 }
 
 #[derive(Debug, Args)]

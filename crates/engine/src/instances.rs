@@ -39,32 +39,35 @@ const FAREWELL: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub(crate) struct Started(Mutex<HashMap<InstanceId, Instance>>);
 
+/// Whether it is the user's, or will be; not a drill's.
+fn is_shown(row: &InstanceRow) -> bool {
+    row.owner.is_none() || row.secret_reference.is_some()
+}
+
 impl Engine {
     /// All local instances, newest first; those of drills are not shown.
     pub async fn list_instances(&self) -> Result<Vec<InstanceView>, Failure> {
         let rows = self.0.store.read(instances::list).await.or_failure()?;
-        tokio::task::spawn_blocking(move || {
-            rows.iter()
-                .filter(|row| row.owner.is_none() || row.secret_reference.is_some())
-                .map(view)
-                .collect()
-        })
-        .await
-        .map_err(|error| internal("Looking at the local instances died.", &error))
+        tokio::task::spawn_blocking(move || rows.iter().filter(|row| is_shown(row)).map(view).collect())
+            .await
+            .map_err(|error| internal("Looking at the local instances died.", &error))
     }
 
     /// The local instance of that name or id.
     pub async fn find_instance(&self, name_or_id: &str) -> Result<InstanceView, Failure> {
-        let all = self.list_instances().await?;
-        all.into_iter()
-            .find(|one| one.name == name_or_id || one.id.as_str() == name_or_id)
-            .ok_or_else(|| {
-                Failure::new(
-                    FailureCode::NotFound,
-                    format!("There is no local instance called {name_or_id}."),
-                )
-                .hint("`howdah instance list` shows the local instances.")
-            })
+        let rows = self.0.store.read(instances::list).await.or_failure()?;
+        let found = rows
+            .into_iter()
+            .filter(is_shown)
+            .find(|row| row.name == name_or_id || row.id.as_str() == name_or_id);
+        match found {
+            Some(row) => self.instance_view(&row.id).await,
+            None => Err(Failure::new(
+                FailureCode::NotFound,
+                format!("There is no local instance called {name_or_id}."),
+            )
+            .hint("`howdah instance list` shows the local instances.")),
+        }
     }
 
     /// Starts a local instance. One that runs is left as it is. `parting`: what becomes of it when this process ends.

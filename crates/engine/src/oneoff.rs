@@ -16,7 +16,7 @@ use howdah_store::tables::ledger;
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{InstanceView, LogLevel, RestoreOptions};
+use crate::api::{InstanceView, LogLevel, RestoreOptions, RestoreWish};
 use crate::backup::{BackupRequest, Target, back_up};
 use crate::drill::DrillRequest;
 use crate::engine::{Active, Engine, OrFailure};
@@ -24,6 +24,7 @@ use crate::instances::checked_name;
 use crate::random;
 use crate::restore::{RestoreRequest, restore};
 use crate::runs::backup::StoreLedger;
+use crate::runs::copies::subject;
 use crate::runs::restore::IntoInstance;
 use crate::runs::{Recording, Subject};
 use crate::stored::StoredBackup;
@@ -46,6 +47,17 @@ pub struct OneOffBackup {
     pub encode: EncodeOptions,
     /// Who can read it; none is everybody who gets at the files.
     pub recipients: Option<Recipients>,
+}
+
+/// How a backup is restored into a new PostgreSQL on this machine.
+#[derive(Debug, Clone)]
+pub struct Here {
+    /// What to call it; without it, after the backup.
+    pub name: Option<String>,
+    /// What of the backup, and how.
+    pub options: RestoreOptions,
+    /// Connections that load at once.
+    pub jobs: usize,
 }
 
 /// Where a backup goes.
@@ -203,6 +215,24 @@ impl Engine {
         .await
     }
 
+    /// Restores a backup that the data directory knows to where a wish says, by what the data directory knows of that.
+    ///
+    /// # Errors
+    /// As [`Engine::restore_backup`], and those of the run.
+    pub async fn restore_wished_once(
+        &self,
+        wish: RestoreWish,
+        reporter: Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let (backup, asked) = self.asked(wish).await?;
+        let subject = subject(RunKind::Restore, &backup, Trigger::Manual);
+        self.as_run(subject, reporter, cancel, async |_, reporter, cancel| {
+            Box::pin(self.restore_from_a_copy(&backup, &asked, &reporter, &cancel)).await
+        })
+        .await
+    }
+
     /// Verifies a backup.
     ///
     /// # Errors
@@ -240,25 +270,25 @@ impl Engine {
     pub async fn restore_here_once(
         &self,
         backup: &StoredBackup,
-        name: Option<String>,
-        options: RestoreOptions,
+        here: Here,
         reporter: Arc<dyn Reporter>,
         cancel: &CancellationToken,
-    ) -> Result<InstanceView, Failure> {
-        let name = name.as_deref().map(checked_name).transpose()?;
+    ) -> Result<(InstanceView, Restored), Failure> {
+        let name = here.name.as_deref().map(checked_name).transpose()?;
         let subject = one_off(RunKind::Restore, backup.folder().name(), "");
-        let id = self
+        let (id, restored) = self
             .as_run(subject, reporter, cancel, async |_, reporter, cancel| {
                 let into = IntoInstance {
                     id: InstanceId::from_random(random::bytes()),
                     name,
-                    options,
+                    options: here.options,
+                    jobs: here.jobs,
                     parting: Parting::Stay,
                 };
                 Box::pin(self.restore_into_instance(backup, into, &reporter, &cancel)).await
             })
             .await?;
-        self.instance_view(&id).await
+        Ok((self.instance_view(&id).await?, restored))
     }
 
     /// Proves a backup, or finds what differs, which makes the run a failed one. Where the data directory knows the backup, what was

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{
     BackupPage, BackupView, DatabasePage, DatabaseStatus, DatabaseSummary, DestinationView, DrillView, Need,
-    Overview, ProgramsView, RunPage, RunView, Settings, SettingsPage, StorageTotals,
+    Overview, ProgramsView, RestoreTarget, RestoredTo, RunPage, RunView, Settings, SettingsPage,
+    StorageTotals,
 };
 use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
@@ -196,8 +197,12 @@ impl Engine {
             .await
             .or_failure()?;
         let run = run.ok_or_else(|| Failure::new(FailureCode::NotFound, "There is no such run."))?;
-        let instance = match asked.and_then(|asked| asked.instance_id) {
-            Some(id) => self.instance_view(&id).await.ok(),
+        let instance = match asked.as_ref().and_then(|asked| asked.instance_id.as_ref()) {
+            Some(id) => self.instance_view(id).await.ok(),
+            None => None,
+        };
+        let restored_to = match asked {
+            Some(asked) => self.restored_to(asked.wish.to).await,
             None => None,
         };
         Ok(RunPage {
@@ -208,11 +213,38 @@ impl Engine {
                 report,
             }),
             instance,
+            restored_to,
             log: log.lines.into_iter().map(views::log_line).collect(),
             log_shortened: log.shortened,
             backup: backup.as_ref().map(views::backup),
             earlier: earlier.iter().map(views::backup).collect(),
         })
+    }
+
+    /// The database that a restore goes into; none where that is a new PostgreSQL's.
+    async fn restored_to(&self, to: RestoreTarget) -> Option<RestoredTo> {
+        match to {
+            RestoreTarget::NewInstance { .. } => None,
+            RestoreTarget::Instance {
+                instance_id,
+                database,
+            } => Some(RestoredTo {
+                place: self.instance_view(&instance_id).await.ok().map(|one| one.name),
+                server_id: None,
+                database,
+                replaces: false,
+            }),
+            RestoreTarget::Server {
+                server_id,
+                database,
+                replace,
+            } => Some(RestoredTo {
+                place: self.server(&server_id).await.ok().map(|row| row.server.name),
+                server_id: Some(server_id),
+                database,
+                replaces: replace,
+            }),
+        }
     }
 
     /// Backups of one database or of all, newest first; at most 1,000.

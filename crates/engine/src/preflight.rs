@@ -2,7 +2,8 @@
 
 use howdah_archive::Manifest;
 use howdah_domain::units::{counted, size};
-use howdah_domain::{Failure, RunKind, RunState};
+use howdah_domain::{Failure, RestoreContent, RunKind, RunState};
+use howdah_postgres::contents::Contents;
 use howdah_postgres::needs::{Needs, When, globals, needs};
 use howdah_store::tables::backups::Backup;
 use howdah_store::tables::runs::{self, Run};
@@ -13,7 +14,7 @@ use crate::copies::Copies;
 use crate::drill::{free_space, major_of, room_for};
 use crate::engine::{Engine, OrFailure};
 use crate::restore::front;
-
+use crate::runs::restore::rows_into_nothing;
 use crate::stored::StoredBackup;
 
 mod lines;
@@ -31,6 +32,7 @@ struct Looked {
     /// Uncompressed bytes that are restored; none without rows.
     raw_bytes: u64,
     needs: Needs,
+    contents: Contents,
     /// Roles that its globals would make.
     roles: Vec<String>,
 }
@@ -45,7 +47,7 @@ impl Engine {
         let backup = self.known_backup(&wish.backup_id).await?;
         let mut lines = Lines::default();
         let looked = match self.look_into(&backup, &cancel).await {
-            Ok(looked) if wish.options.rows => looked,
+            Ok(looked) if wish.options.content.has_rows() => looked,
             Ok(looked) => Looked {
                 raw_bytes: 0,
                 ..looked
@@ -60,6 +62,9 @@ impl Engine {
             }
         };
         match &wish.to {
+            RestoreTarget::NewInstance { .. } if wish.options.content == RestoreContent::Rows => {
+                lines.failure(rows_into_nothing());
+            }
             RestoreTarget::NewInstance { .. } => self.look_here(&looked, &mut lines),
             RestoreTarget::Instance {
                 instance_id,
@@ -69,9 +74,7 @@ impl Engine {
                     let asked = Asked {
                         database,
                         replace: false,
-                        roles: wish.options.roles,
-                        owners: wish.options.owners || wish.options.privileges,
-                        extensions: wish.options.extensions,
+                        options: &wish.options,
                     };
                     look_there(&connection, Some(&password), &asked, &looked, &mut lines, &cancel).await?;
                 }
@@ -86,9 +89,7 @@ impl Engine {
                 let asked = Asked {
                     database,
                     replace: *replace,
-                    roles: wish.options.roles,
-                    owners: wish.options.owners || wish.options.privileges,
-                    extensions: wish.options.extensions,
+                    options: &wish.options,
                 };
                 let looking = self
                     .within_reach(&row, &cancel, async |connection, password| {
@@ -104,10 +105,12 @@ impl Engine {
                 }
             }
         }
-        code(&looked.needs, &mut lines);
+        if wish.options.content.has_definitions() {
+            code(&looked.needs, &mut lines);
+        }
         Ok(Preflight {
             lines: lines.finish(),
-            expected_ms: match wish.options.rows {
+            expected_ms: match wish.options.content.has_rows() {
                 true => self.expected_ms(&backup).await?,
                 false => None,
             },
@@ -239,6 +242,7 @@ async fn look_into(stored: &StoredBackup, cancel: &CancellationToken) -> Result<
     };
     Ok(Looked {
         needs: needs(&contents),
+        contents,
         raw_bytes: manifest.raw_bytes,
         manifest,
         roles,

@@ -14,6 +14,7 @@ use howdah_postgres::compare::{Comparison, compare};
 use howdah_postgres::connect::{APPLICATION_NAME, Session, connect};
 use howdah_postgres::contents::Contents;
 use howdah_postgres::definitions::Definitions;
+use howdah_postgres::globals;
 use howdah_postgres::programs::{Client, Programs};
 use howdah_postgres::restore::{OnProgress, Options, Restore, Restored};
 use howdah_postgres::tls::refused_by_client;
@@ -86,6 +87,30 @@ pub async fn restore(
         reporter.warn(left.sentence());
     }
     Ok(restored)
+}
+
+/// Makes the roles of a backup's globals that the target's server lacks.
+///
+/// # Errors
+/// The backup cannot be read; the target cannot be reached; cancelled.
+pub async fn bring_roles(
+    backup: &StoredBackup,
+    target: &Connection,
+    secret: Option<&Secret>,
+    reporter: &Arc<dyn Reporter>,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let manifest = backup.manifest(cancel).await?;
+    let Some(sql) = backup.globals(&manifest, cancel).await? else {
+        reporter.warn("The backup has no globals to make roles from.");
+        return Ok(());
+    };
+    let session = maintenance_session(target, secret, cancel).await?;
+    let refused = globals::bring_back(&session, &sql, cancel).await.or_failure()?;
+    for line in refused {
+        reporter.warn(line);
+    }
+    Ok(())
 }
 
 /// Compares a database with a backup: the rows and the fingerprint of every table; or with the `part` of it that was restored.

@@ -500,6 +500,7 @@ mod tests {
             item(34, "VIEW", "over_orders", &[1]),
             item(35, "PUBLICATION TABLE", "all orders", &[1]),
             in_schema(item(36, "ACL", "SCHEMA other", &[]), None),
+            in_schema(item(37, "TABLE DATA", "elsewhere", &[31]), Some("other")),
         ]);
         let chosen = |schemas: &[&str]| {
             let schemas: Vec<String> = schemas.iter().map(|name| (*name).to_owned()).collect();
@@ -512,7 +513,7 @@ mod tests {
             part.has(1) && part.has(30) && part.has(34) && part.has(11),
             "{part:?}"
         );
-        for outside in [31, 32, 33, 35, 36] {
+        for outside in [31, 32, 33, 35, 36, 37] {
             assert!(!part.has(outside), "{outside} in {part:?}");
         }
         for view in ["over_elsewhere", "over_that"] {

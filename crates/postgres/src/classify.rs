@@ -45,6 +45,7 @@ pub fn sqlstate_code(state: &str, message: &str) -> Option<FailureCode> {
             return Some(classify_libpq(message).unwrap_or(FailureCode::AuthenticationFailed));
         }
         "3D000" => FailureCode::DatabaseNotFound,
+        "53100" => FailureCode::DiskFull,
         "53300" => FailureCode::TooManyConnections,
         "57P03" => FailureCode::ServerStarting,
         "57P01" | "57P02" | "57P04" | "57P05" | "25P03" | "08000" | "08001" | "08003" | "08006" => {

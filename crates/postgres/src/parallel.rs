@@ -34,7 +34,7 @@ impl Restore {
     /// Restores from a stored dump that can be read at any place, with `jobs` connections (1 to [`MOST_JOBS`]).
     ///
     /// As [`Restore::stream`] in what it does and in its errors. Where the archive's statements cannot be sent as they are
-    /// (names outside of ASCII in an encoding other than UTF8), or where `clean` is wanted, one connection is used.
+    /// (names outside of ASCII in an encoding other than UTF8), or where `clean` or rows alone are wanted, one connection is used.
     pub async fn parallel<S>(
         &self,
         source: S,
@@ -70,14 +70,17 @@ impl Restore {
     {
         let jobs = jobs.clamp(1, MOST_JOBS);
         let (mut front, contents) = self.front(source.clone(), index).await?;
-        let Some(copies) = copies(&contents, index).filter(|_| jobs > 1 && !self.options.clean) else {
+        // Rows alone are one transaction.
+        let at_once = jobs > 1 && !self.options.clean && self.options.content.has_definitions();
+        let Some(copies) = copies(&contents, index).filter(|_| at_once) else {
             let whole = RawRange::new(source, index, 0, index.raw_len());
             return self.stream(whole, on_line, on_progress, cancel).await;
         };
         let prepared = self.prepare(&contents, created, cancel).await?;
         prepared.tamed.rewrite(&mut front)?;
         let wanted = |dump_id: i32| prepared.wants(dump_id);
-        let rows = copies.keys().filter(|id| self.options.rows && wanted(**id));
+        let with_rows = self.options.content.has_rows();
+        let rows = copies.keys().filter(|id| with_rows && wanted(**id));
         let progress = Progress::new(rows.count(), on_progress);
         let on_line: SharedOnLine = Arc::new(Mutex::new(on_line));
         let mut errors = Errors::default();
@@ -90,7 +93,7 @@ impl Restore {
             }
             arguments
         };
-        let mut arguments = with_list(self.arguments());
+        let mut arguments = with_list(self.options.arguments());
         arguments.push("--section=pre-data".to_owned());
         let archive = Cursor::new(front.clone());
         errors.append(
@@ -98,7 +101,7 @@ impl Restore {
                 .await?,
         );
 
-        if self.options.rows {
+        if with_rows && !self.stops(&errors) {
             progress.step(Step::Data);
             let work = Work::new(
                 source.clone(),
@@ -110,6 +113,8 @@ impl Restore {
                 Arc::clone(&on_line),
             );
             errors.take(self.rows(work, jobs, cancel).await?);
+        }
+        if with_rows && !self.stops(&errors) {
             errors.append(
                 self.other_data(
                     source,
@@ -124,15 +129,20 @@ impl Restore {
                 .await?,
             );
         }
+        if self.stops(&errors) {
+            return errors.into_result(&self.options, &self.target.database, prepared);
+        }
 
         progress.step(Step::PostData);
-        let mut arguments = with_list(self.arguments());
+        let mut arguments = with_list(self.options.arguments());
         arguments.extend(["--section=post-data".to_owned(), format!("--jobs={jobs}")]);
         errors.append(self.post_data(arguments, front, &on_line, cancel).await?);
 
-        progress.step(Step::Finish);
-        errors.take(self.finish(&prepared, cancel).await?);
-        errors.into_result(&self.target.database, prepared)
+        if !self.stops(&errors) {
+            progress.step(Step::Finish);
+            errors.take(self.finish(&prepared, cancel).await?);
+        }
+        errors.into_result(&self.options, &self.target.database, prepared)
     }
 
     /// The archive's header and table of contents, as bytes and as what they say.
@@ -196,7 +206,7 @@ impl Restore {
             return Ok(Errors::default());
         }
         let list = list_file(ids)?;
-        let mut arguments = self.arguments();
+        let mut arguments = self.options.arguments();
         arguments.extend([
             "--section=data".to_owned(),
             format!("--use-list={}", list.path().display()),

@@ -10,24 +10,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use howdah_archive::Entry;
-use howdah_domain::{Connection, Failure, FailureCode, Secret, TableName};
+use howdah_domain::{Connection, Failure, FailureCode, RestoreContent, Secret};
 use tokio_util::sync::CancellationToken;
 
-use crate::choice::{self, Part};
+use crate::choice::Part;
 use crate::connect::{APPLICATION_NAME, Session, connect};
 use crate::contents::{self, Contents, Item, Opened};
 use crate::database::{self, Definition};
 use crate::programs::Client;
-use crate::running::{self, Ended, OnLine, Running};
+use crate::running::{self, OnLine, Running};
 use crate::tame::{LeftOut, Tamed};
-use crate::verdict::{RestoreError, restore_errors, restore_failure, verdict};
+use crate::verdict::RestoreError;
 use crate::{Error, quote};
 
+mod errors;
 mod isolate;
+mod options;
 mod progress;
+mod rows_alone;
 
+pub(crate) use errors::Errors;
+pub use options::Options;
 pub(crate) use progress::Progress;
 pub use progress::{OnProgress, RestoreProgress, Step};
+pub use rows_alone::{Unfit, WhyUnfit, unfit};
 
 /// How long a connection of our own may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,53 +54,6 @@ pub struct Restore {
     pub options: Options,
 }
 
-/// Choices of a restore.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
-    /// Create the target database, with the archive's encoding, locale, settings, privileges and comment.
-    pub create: bool,
-    /// Drop what the archive holds before making it anew (`--clean --if-exists`). Not together with `create`.
-    pub clean: bool,
-    /// Keep owners. Roles that the target lacks are errors then, each named.
-    pub owners: bool,
-    /// Keep privileges, on the same terms.
-    pub privileges: bool,
-    /// With rows, large objects and sequences' values; else only what is defined (`--schema-only`).
-    pub rows: bool,
-    /// Keep tablespaces. Those that the target lacks are errors then.
-    pub tablespaces: bool,
-    /// Only these tables: their definition, rows, indexes, constraints and triggers; with `create`, also the types, functions
-    /// and extensions that they stand on. Empty means everything.
-    pub tables: Vec<TableName>,
-    /// Only these schemas, with all that lies in them, besides `tables`. Empty means as `tables` says.
-    pub schemas: Vec<String>,
-    /// Create the extensions. Without, what needs one that the target does not have is an error.
-    pub extensions: bool,
-    /// Whether pg_restore tells of each step on stderr.
-    pub verbose: bool,
-    /// For a throw-away instance, as its superuser: what would reach out of it is left out or switched off, and what the machine cannot
-    /// have does not fail the restore; all of it is told in [`Restored::left_out`]. See [`crate::tame`].
-    pub isolated: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            create: false,
-            clean: false,
-            owners: true,
-            privileges: true,
-            rows: true,
-            tablespaces: true,
-            tables: Vec::new(),
-            schemas: Vec::new(),
-            extensions: true,
-            verbose: true,
-            isolated: false,
-        }
-    }
-}
-
 /// What a restore that succeeded has to tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Restored {
@@ -109,8 +68,8 @@ pub struct Restored {
 impl Restore {
     /// Restores an archive as it comes out of `archive` (read on a thread of its own), with one connection.
     ///
-    /// pg_restore goes on after an error; each is named, and any is a failure. What is in the target then stays there; the failure
-    /// says so. Where it does not come to its end (cancelled, the backup cannot be read, the connection lost), a database that was
+    /// pg_restore goes on after an error, unless it is to stop at the first; each is named, and any is a failure. What is in the target
+    /// then stays there; the failure says so. Rows alone come in one transaction, which an error undoes. Where it does not come to its end (cancelled, the backup cannot be read, the connection lost), a database that was
     /// created for this restore is dropped, and no other.
     ///
     /// # Errors
@@ -131,14 +90,17 @@ impl Restore {
     }
 
     /// Where a restore did not come to its end: without the database that was created for it. One that came to its end with errors
-    /// leaves what it could restore.
+    /// leaves what it could restore, unless it was to stop at the first.
     pub(crate) async fn undone(
         &self,
         outcome: Result<Restored, Error>,
         created: &AtomicBool,
     ) -> Result<Restored, Error> {
         match outcome {
-            Err(error) if created.load(Ordering::Relaxed) && error.code() != FailureCode::RestoreFailed => {
+            Err(error)
+                if created.load(Ordering::Relaxed)
+                    && (self.options.exit_on_error || error.code() != FailureCode::RestoreFailed) =>
+            {
                 let Err(why) = self.drop_created().await else {
                     return Err(error);
                 };
@@ -183,25 +145,27 @@ impl Restore {
         } = joined(opened.await)??;
         let prepared = self.prepare(&contents, created, cancel).await?;
         prepared.tamed.rewrite(archive.get_mut().0.get_mut())?;
-        let tables = if self.options.rows {
+        let tables = if self.options.content.has_rows() {
             prepared.tables(&contents)
         } else {
             0
         };
         let progress = Progress::new(tables, on_progress);
-        let mut arguments = self.arguments();
+        let mut arguments = self.options.arguments();
+        arguments.extend(prepared.flags.iter().map(|flag| (*flag).to_owned()));
         let list = prepared.list()?;
         if let Some(list) = &list {
             arguments.push(format!("--use-list={}", list.path().display()));
         }
         progress.step(Step::Data);
-        let outcome = self
+        let mut errors = self
             .feed(arguments, archive, progress.hearing(on_line), &progress, cancel)
             .await?;
-        let mut errors = outcome;
-        progress.step(Step::Finish);
-        errors.take(self.finish(&prepared, cancel).await?);
-        errors.into_result(&self.target.database, prepared)
+        if !self.stops(&errors) {
+            progress.step(Step::Finish);
+            errors.take(self.finish(&prepared, cancel).await?);
+        }
+        errors.into_result(&self.options, &self.target.database, prepared)
     }
 
     /// Finds the entries of the wanted tables, creates the database where that is wanted, and the schemas that a partial dump
@@ -212,29 +176,12 @@ impl Restore {
         created: &AtomicBool,
         cancel: &CancellationToken,
     ) -> Result<Prepared, Error> {
-        if self.options.create && self.options.clean {
-            return Err(Error::new(
-                FailureCode::InvalidInput,
-                "A database that is created for the restore has nothing to clean: leave out one of the two.",
-            ));
-        }
+        self.options.check()?;
         let mut prepared = Prepared::default();
-        let (tables, schemas) = (&self.options.tables, &self.options.schemas);
-        if !(tables.is_empty() && schemas.is_empty()) {
-            let create = self.options.create;
-            let part = choice::part_of(contents, tables, schemas, create, &mut prepared.warnings)?;
-            prepared.part = Some(part);
-        }
-        if !self.options.rows {
-            let part = Part::without_refreshes(contents, prepared.part.as_ref());
-            prepared.part = Some(part);
-        }
-        if !self.options.extensions {
-            let part = Part::without_extensions(contents, prepared.part.as_ref());
-            prepared.part = Some(part);
-        }
+        prepared.part = self.options.part(contents, &mut prepared.warnings)?;
         if self.options.create {
             let session = self.maintenance_session(cancel).await?;
+            self.check_server(&session)?;
             let mut definition = Definition::read(contents, &self.target.database, &session).await?;
             if !self.options.tablespaces {
                 definition.options.retain(|(key, _)| key != "TABLESPACE");
@@ -250,6 +197,12 @@ impl Restore {
             prepared.definition = Some(definition);
         }
         let session = self.session(cancel).await?;
+        self.check_server(&session)?;
+        if !self.options.content.has_definitions() {
+            self.ready_for_rows(contents, &session, &mut prepared, cancel)
+                .await?;
+            return Ok(prepared);
+        }
         if self.options.isolated {
             self.isolate(contents, &session, &mut prepared, cancel).await?;
         }
@@ -257,6 +210,31 @@ impl Restore {
         let created = self.missing_schemas(contents, part, &session, cancel).await?;
         prepared.warnings.extend(created);
         Ok(prepared)
+    }
+
+    /// Whether the server lets the programs stop at an error: pg_restore 17 and newer begin with a setting that an older server refuses.
+    fn check_server(&self, session: &Session) -> Result<(), Error> {
+        let (server, client) = (session.server_version.major, self.client.major);
+        if !self.options.stops_at_an_error() || client < 17 || server >= 17 {
+            return Ok(());
+        }
+        let what = match self.options.content {
+            RestoreContent::Rows => "Rows alone cannot come into it",
+            _ => "It cannot be told to stop at the first error",
+        };
+        Err(Failure::new(
+            FailureCode::InvalidInput,
+            format!(
+                "The server is PostgreSQL {server}. {what} from a backup by PostgreSQL {client}, whose pg_restore always meets an error there."
+            ),
+        )
+        .hint("Restore the backup into a new database and let the errors be listed, or use a server of 17 or newer.")
+        .into())
+    }
+
+    /// Whether these errors end it.
+    pub(crate) fn stops(&self, errors: &Errors) -> bool {
+        self.options.stops_at_an_error() && errors.are_any()
     }
 
     /// Schemas that what is restored lies in without being restored themselves: a plan or a restore that chose tables
@@ -362,25 +340,6 @@ impl Restore {
         Err(last.expect("BUG: at least one database was tried"))
     }
 
-    /// pg_restore's flags from the options.
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        let mut arguments = Vec::new();
-        let options = &self.options;
-        for (wanted, flags) in [
-            (options.verbose, ["--verbose"].as_slice()),
-            (options.clean, &["--clean", "--if-exists"]),
-            (!options.owners, &["--no-owner"]),
-            (!options.privileges, &["--no-privileges"]),
-            (!options.rows, &["--schema-only"]),
-            (!options.tablespaces, &["--no-tablespaces"]),
-        ] {
-            if wanted {
-                arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-            }
-        }
-        arguments
-    }
-
     /// Runs pg_restore with an archive on its stdin, and gathers its errors.
     pub(crate) async fn feed<R: Read + Send + 'static>(
         &self,
@@ -440,39 +399,6 @@ impl Restore {
         };
         Running::start("pg_restore", command, &self.target, on_line)
     }
-
-    /// The errors of a pg_restore that has ended.
-    ///
-    /// # Errors
-    /// Where it did not even get to the end: killed, connection lost, login refused.
-    pub(crate) fn judge(&self, ended: &Ended) -> Result<Errors, Error> {
-        let mut errors = Errors {
-            list: restore_errors(&ended.stderr),
-            count: ended.stderr.error_count(),
-        };
-        let any = errors.count > 0;
-        errors.forget_the_harmless();
-        if ended.status.success() {
-            return Ok(errors);
-        }
-        // It says so itself when it has got to the end in spite of errors.
-        let got_to_the_end = ended
-            .stderr
-            .warnings()
-            .any(|warning| warning.text.starts_with("errors ignored on restore"));
-        if got_to_the_end && any {
-            return Ok(errors);
-        }
-        let failure = verdict(&ended.stderr, ended.status, &self.target);
-        Err(failure.hint(left_behind(&self.target.database)).into())
-    }
-}
-
-/// What a user has to know after a restore that was broken off.
-pub fn left_behind(database: &str) -> String {
-    format!(
-        "Database {database} holds a part of the backup now. Drop it before you try again, or restore under another name."
-    )
 }
 
 /// What [`Restore::prepare`] has done.
@@ -482,6 +408,8 @@ pub(crate) struct Prepared {
     pub(crate) part: Option<Part>,
     pub(crate) warnings: Vec<String>,
     pub(crate) tamed: Tamed,
+    /// What pg_restore is told besides the options.
+    pub(crate) flags: Vec<&'static str>,
 }
 
 impl Prepared {
@@ -505,46 +433,6 @@ impl Prepared {
             .as_ref()
             .map(|part| list_file(part.entries.iter().copied()))
             .transpose()
-    }
-}
-
-/// Errors of a restore, the first of them by name.
-#[derive(Debug, Default)]
-pub(crate) struct Errors {
-    list: Vec<RestoreError>,
-    count: u64,
-}
-
-impl Errors {
-    pub(crate) fn take(&mut self, errors: Vec<RestoreError>) {
-        self.count += errors.len() as u64;
-        self.list.extend(errors);
-    }
-
-    /// What an older server refuses although it is nothing to it.
-    fn forget_the_harmless(&mut self) {
-        let before = self.list.len();
-        self.list.retain(|error| !error.is_harmless());
-        self.count -= (before - self.list.len()) as u64;
-    }
-
-    pub(crate) fn append(&mut self, more: Self) {
-        self.count += more.count;
-        self.list.extend(more.list);
-    }
-
-    /// Success, or the failure that names them.
-    pub(crate) fn into_result(mut self, database: &str, prepared: Prepared) -> Result<Restored, Error> {
-        let left_out = self.excused(prepared.tamed);
-        if self.count == 0 {
-            return Ok(Restored {
-                warnings: prepared.warnings,
-                part: prepared.part,
-                left_out,
-            });
-        }
-        let failure: Failure = restore_failure(&self.list, self.count, database);
-        Err(failure.into())
     }
 }
 

@@ -31,6 +31,11 @@ impl RestoreError {
     pub fn is_harmless(&self) -> bool {
         self.command.as_deref().map(str::trim) == Some("SET transaction_timeout = 0;")
     }
+
+    /// Whether it says that the server's disk is full.
+    pub fn is_about_room(&self) -> bool {
+        classify_libpq(&self.error) == Some(FailureCode::DiskFull)
+    }
 }
 
 impl std::fmt::Display for RestoreError {
@@ -109,7 +114,7 @@ pub fn restore_errors(stderr: &Stderr) -> Vec<RestoreError> {
 }
 
 /// A restore that ended with errors, in words: how many, the first of them, and up to 50 in the details.
-pub fn restore_failure(errors: &[RestoreError], count: u64, database: &str) -> Failure {
+pub fn restore_failure(errors: &[RestoreError], count: u64) -> Failure {
     let first = errors
         .first()
         .map_or_else(|| "no error was named".to_owned(), ToString::to_string);
@@ -122,11 +127,7 @@ pub fn restore_failure(errors: &[RestoreError], count: u64, database: &str) -> F
     if count > details.len() as u64 {
         details.push(format!("… and {} more.", count - details.len() as u64));
     }
-    Failure::new(FailureCode::RestoreFailed, message)
-        .hint(format!(
-            "What is in {database} now is not all of the backup. The details name each error. Roles that are missing can be created from the backup's globals first, or owners and privileges be left out."
-        ))
-        .details(details.join("\n"))
+    Failure::new(FailureCode::RestoreFailed, message).details(details.join("\n"))
 }
 
 fn detail(error: &RestoreError) -> String {
@@ -432,7 +433,7 @@ mod tests {
         );
         let errors = restore_errors(&stderr);
         assert_eq!(errors.len(), 2);
-        let failure = restore_failure(&errors, stderr.error_count(), "shop");
+        let failure = restore_failure(&errors, stderr.error_count());
         assert_eq!(failure.code, FailureCode::RestoreFailed);
         assert!(failure.message.contains("2 things"), "{}", failure.message);
         let details = failure.details.unwrap();

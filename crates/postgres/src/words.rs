@@ -169,6 +169,8 @@ pub fn statement(code: FailureCode, what: &str) -> Failure {
         .hint("Use a role with BYPASSRLS, or the tables' owner."),
         FailureCode::LockTimeout => Failure::new(code, format!("{doing} failed: a lock was not to be had in time."))
             .hint("Somebody changes a table's definition at this moment. Howdah tries again."),
+        FailureCode::DiskFull => Failure::new(code, format!("{doing} failed: the server ran out of disk space."))
+            .hint("Make room on the server's disk, then try again."),
         FailureCode::Cancelled => Failure::new(code, "Cancelled."),
         _ => Failure::new(code, format!("{doing} failed.")).hint("See the details."),
     }

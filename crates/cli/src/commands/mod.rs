@@ -10,6 +10,7 @@ mod list;
 mod plan;
 mod programs;
 mod prune;
+mod replaced;
 mod restore;
 mod run;
 mod server;
@@ -60,6 +61,15 @@ pub(crate) async fn run(
         Command::Instance(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, instance::run(&engine, command).await).await
+        }
+        Command::Replaced(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, replaced::run(&engine, command).await).await
+        }
+        Command::Restore(restore) if restore.replace.is_some() => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            let done = Box::pin(restore::replace(&engine, restore, output, cancel)).await;
+            ended(&engine, done).await
         }
         Command::Restore(restore) if restore.local => {
             let backup = place::backup(&restore.backup, data_dir, key, output).await?;

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use howdah_domain::Failure;
 use howdah_domain::units::{count, counted, duration};
-use howdah_engine::api::RestoreOptions;
-use howdah_engine::restore::{RestoreRequest, compare_with, restore};
+use howdah_domain::{BackupId, Failure, FailureCode, RestoreContent};
+use howdah_engine::api::{PreflightVerdict, RestoreOptions, RestoreTarget, RestoreWish};
+use howdah_engine::oneoff::Here;
+use howdah_engine::restore::{RestoreRequest, bring_roles, compare_with, restore};
 use howdah_engine::stored::StoredBackup;
 use howdah_engine::work::Reporter;
 use howdah_engine::{Engine, Role};
@@ -32,6 +33,7 @@ pub(crate) async fn run(
     let began = Instant::now();
     let target = target::reach(&arguments.target, data_dir, output, cancel).await?;
     let jobs = arguments.jobs.map_or_else(processors, usize::from);
+    let chosen = arguments.options();
     let request = RestoreRequest {
         backup,
         target: target.connection().clone(),
@@ -39,24 +41,22 @@ pub(crate) async fn run(
         options: Options {
             create: arguments.create,
             clean: arguments.clean,
-            tables: arguments.table,
-            schemas: arguments.schema,
-            extensions: !arguments.no_extensions,
-            owners: !arguments.no_owner,
-            privileges: !arguments.no_privileges,
-            rows: !arguments.schema_only,
-            ..Options::default()
+            ..chosen.for_restore()
         },
         jobs,
     };
     let teller = Arc::new(Teller::new(output));
     let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
+    let secret = request.secret.as_ref();
+    if chosen.roles {
+        let made = bring_roles(&request.backup, &request.target, secret, &reporter, cancel).await;
+        target.judged(made).await?;
+    }
     let restored = recorded(&request, data_dir, &reporter, output, cancel).await;
     let restored = target.judged(restored).await?;
-    let comparison = if arguments.no_compare || arguments.schema_only {
+    let comparison = if arguments.no_compare || !chosen.content.has_rows() {
         None
     } else {
-        let secret = request.secret.as_ref();
         let compared = compare_with(
             &request.backup,
             restored.part.as_ref(),
@@ -69,10 +69,18 @@ pub(crate) async fn run(
         Some(target.judged(Box::pin(compared).await).await?)
     };
     teller.finish();
-    Ok(tell(&request, &restored, comparison.as_ref(), began.elapsed()))
+    let told = Told {
+        backup: &request.backup,
+        database: &request.target.database,
+        options: &chosen,
+        restored: &restored,
+        comparison: comparison.as_ref(),
+        took: began.elapsed(),
+    };
+    Ok(told.done())
 }
 
-/// Restores into a new PostgreSQL on this machine, which goes on when the command has ended.
+/// Restores into a new PostgreSQL on this machine, which goes on when the command has ended. Prints its URL.
 pub(crate) async fn here(
     engine: &Engine,
     arguments: Restore,
@@ -81,30 +89,112 @@ pub(crate) async fn here(
     cancel: &CancellationToken,
 ) -> Result<Done, Failure> {
     let began = Instant::now();
-    let options = RestoreOptions {
-        tables: arguments.table,
-        schemas: arguments.schema,
-        extensions: !arguments.no_extensions,
-        owners: !arguments.no_owner,
-        privileges: !arguments.no_privileges,
-        rows: !arguments.schema_only,
-        ..RestoreOptions::default()
-    };
+    let jobs = arguments.jobs.map_or_else(processors, usize::from);
+    let options = arguments.options();
     let teller = Arc::new(Teller::new(output));
     let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
-    let restored =
-        Box::pin(engine.restore_here_once(backup, arguments.name, options, reporter, cancel)).await;
+    let here = Here {
+        name: arguments.name,
+        options: options.clone(),
+        jobs,
+    };
+    let restoring = Box::pin(engine.restore_here_once(backup, here, Arc::clone(&reporter), cancel));
+    let (instance, restored) = restoring.await?;
+    let (connection, password) = engine.instance_connection(&instance.id).await?;
+    let target = connection.with_database(instance.database.as_deref().unwrap_or("postgres"));
+    let comparison = if arguments.no_compare || !options.content.has_rows() {
+        None
+    } else {
+        let part = restored.part.as_ref();
+        let compared = compare_with(backup, part, &target, Some(&password), jobs, &reporter, cancel);
+        Some(Box::pin(compared).await?)
+    };
     teller.finish();
-    let instance = restored?;
     let url = engine.instance_url(&instance.id).await?;
+    let told = Told {
+        backup,
+        database: &target.database,
+        options: &options,
+        restored: &restored,
+        comparison: comparison.as_ref(),
+        took: began.elapsed(),
+    };
+    let mut done = told.done();
+    done.json["instance"] = json!(instance);
+    done.json["url"] = json!(url.expose());
+    // Only the URL is on standard output, for `psql "$(howdah restore … --local)"`.
+    if !output.json {
+        output.note(&done.text);
+    }
+    url.expose().clone_into(&mut done.text);
+    Ok(done)
+}
+
+/// Replaces a database of a server that the data directory knows.
+pub(crate) async fn replace(
+    engine: &Engine,
+    arguments: Restore,
+    output: Output,
+    cancel: &CancellationToken,
+) -> Result<Done, Failure> {
+    let began = Instant::now();
+    let Some(backup_id) = BackupId::parse(&arguments.backup) else {
+        return Err(Failure::new(
+            FailureCode::InvalidInput,
+            "A database is replaced by a backup that Howdah knows.",
+        )
+        .hint("Name the backup by its id, which `howdah list` shows."));
+    };
+    let server = engine
+        .find_server(arguments.server.as_deref().unwrap_or_default())
+        .await?;
+    let options = arguments.options();
+    let database = arguments.replace.unwrap_or_default();
+    let wish = RestoreWish {
+        backup_id,
+        to: RestoreTarget::Server {
+            server_id: server.id.clone(),
+            database: database.clone(),
+            replace: true,
+        },
+        options,
+    };
+    let looked = engine.preflight(&wish).await?;
+    for line in &looked.lines {
+        match line.verdict {
+            PreflightVerdict::Stops => {
+                let failure = Failure::new(FailureCode::InvalidInput, line.text.clone());
+                return Err(match &line.hint {
+                    Some(hint) => failure.hint(hint.clone()),
+                    None => failure,
+                });
+            }
+            PreflightVerdict::Warns => output.warn(&line.text),
+            PreflightVerdict::Passes => {}
+        }
+    }
+    let teller = Arc::new(Teller::new(output));
+    let reporter: Arc<dyn Reporter> = Arc::clone(&teller) as _;
+    Box::pin(engine.restore_wished_once(wish, reporter, cancel)).await?;
+    teller.finish();
+    let kept = engine.list_replacements().await?;
+    let kept = kept
+        .into_iter()
+        .filter(|one| one.server_id == server.id && one.database == database)
+        .max_by_key(|one| one.replaced_at);
+    let name = kept.as_ref().map_or("another name", |one| one.kept.as_str());
+    let text = format!(
+        "{database} is replaced in {}, all rows as they were dumped. What was there is kept as {name} for seven days; \
+         `howdah replaced put-back {database}` takes it back.",
+        duration(began.elapsed())
+    );
     let json = json!({
-        "path": backup.name(),
-        "instance": instance,
-        "url": url.expose(),
-        "database": instance.database,
+        "database": database,
+        "replaced": kept,
+        "proved": true,
         "seconds": began.elapsed().as_secs_f64(),
     });
-    Ok(Done::good(json, url.expose()))
+    Ok(Done::good(json, text))
 }
 
 /// Restores as a run of the data directory. Where that cannot be used the restore is made all the same: on the day that
@@ -130,66 +220,78 @@ async fn recorded(
     }
 }
 
-fn tell(
-    request: &RestoreRequest,
-    restored: &Restored,
-    comparison: Option<&Comparison>,
+/// What came of a restore.
+struct Told<'a> {
+    backup: &'a StoredBackup,
+    database: &'a str,
+    options: &'a RestoreOptions,
+    restored: &'a Restored,
+    comparison: Option<&'a Comparison>,
     took: Duration,
-) -> Done {
-    let database = &request.target.database;
-    let mut json = json!({
-        "path": request.backup.name(),
-        "database": database,
-        "warnings": restored.warnings,
-        "seconds": took.as_secs_f64(),
-    });
-    let options = &request.options;
-    let restored = match options.tables.len() as u64 {
-        0 if !options.schemas.is_empty() => format!(
-            "The schema {} is restored into {database} in {}",
-            options.schemas.join(", "),
-            duration(took)
-        ),
-        0 => format!("{database} is restored in {}", duration(took)),
-        some => format!(
-            "{} of the backup {} restored into {database} in {}",
-            counted(some, "table", "tables"),
-            if some == 1 { "is" } else { "are" },
-            duration(took)
-        ),
-    };
-    if !request.options.rows {
-        return Done::good(
+}
+
+impl Told<'_> {
+    fn done(&self) -> Done {
+        let mut json = json!({
+            "path": self.backup.name(),
+            "database": self.database,
+            "warnings": self.restored.warnings,
+            "seconds": self.took.as_secs_f64(),
+        });
+        let restored = self.sentence();
+        if !self.options.content.has_rows() {
+            return Done::good(
+                json,
+                format!("{restored}, without rows: there is nothing to compare."),
+            );
+        }
+        let Some(comparison) = self.comparison else {
+            return Done::good(json, format!("{restored}. It was not compared."));
+        };
+        let equal = comparison.mismatches.is_empty();
+        json["proved"] = json!(equal);
+        json["tables"] = json!(comparison.tables);
+        json["rows"] = json!(comparison.rows);
+        json["mismatches"] = comparison.mismatches.iter().map(mismatch_object).collect();
+        json["remarks"] = json!(comparison.remarks);
+        if equal {
+            let text = format!(
+                "{restored}: {}, {} rows, all as they were dumped.",
+                counted(comparison.tables, "table", "tables"),
+                count(comparison.rows)
+            );
+            return Done::good(json, text);
+        }
+        let mut lines = vec![format!(
+            "{restored}, but it is not what was dumped. {}:",
+            counted(comparison.mismatches.len() as u64, "difference", "differences")
+        )];
+        lines.extend(comparison.mismatches.iter().map(mismatch_line));
+        Done {
             json,
-            format!("{restored}, without rows: there is nothing to compare."),
-        );
+            text: lines.join("\n"),
+            end: End::NotEqual,
+        }
     }
-    let Some(comparison) = comparison else {
-        return Done::good(json, format!("{restored}. It was not compared."));
-    };
-    let equal = comparison.mismatches.is_empty();
-    json["proved"] = json!(equal);
-    json["tables"] = json!(comparison.tables);
-    json["rows"] = json!(comparison.rows);
-    json["mismatches"] = comparison.mismatches.iter().map(mismatch_object).collect();
-    json["remarks"] = json!(comparison.remarks);
-    if equal {
-        let text = format!(
-            "{restored}: {}, {} rows, all as they were dumped.",
-            counted(comparison.tables, "table", "tables"),
-            count(comparison.rows)
-        );
-        return Done::good(json, text);
-    }
-    let mut lines = vec![format!(
-        "{restored}, but it is not what was dumped. {}:",
-        counted(comparison.mismatches.len() as u64, "difference", "differences")
-    )];
-    lines.extend(comparison.mismatches.iter().map(mismatch_line));
-    Done {
-        json,
-        text: lines.join("\n"),
-        end: End::NotEqual,
+
+    /// What was restored where to, and in what time.
+    fn sentence(&self) -> String {
+        let (database, took) = (self.database, duration(self.took));
+        match self.options.tables.len() as u64 {
+            0 if !self.options.schemas.is_empty() => format!(
+                "The schema {} is restored into {database} in {took}",
+                self.options.schemas.join(", ")
+            ),
+            0 if self.options.content == RestoreContent::Rows => {
+                format!("The rows are restored into {database} in {took}")
+            }
+            0 => format!("{database} is restored in {took}"),
+            some => format!(
+                "{} of the backup {} restored into {database} in {took}",
+                counted(some, "table", "tables"),
+                if some == 1 { "is" } else { "are" },
+            ),
+        }
     }
 }
 

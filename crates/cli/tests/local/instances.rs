@@ -1,7 +1,7 @@
 //! `howdah restore --local` and `howdah instance`.
 
 use crate::support::Howdah;
-use crate::{backed_up, instances, runs_in};
+use crate::{backed_up, instances, psql, run, runs_in};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_becomes_a_postgresql_that_goes_on_until_it_is_stopped_and_comes_back_on_its_port() {
@@ -9,16 +9,16 @@ async fn a_backup_becomes_a_postgresql_that_goes_on_until_it_is_stopped_and_come
     let (cluster, backup) = backed_up(&howdah, 17, 2000).await;
     drop(cluster);
     let path = backup["path"].as_str().unwrap();
-    let with_secrets = |arguments: &[&str]| {
-        let mut command = howdah.command(arguments.iter().copied());
-        command.env("HOWDAH_PASSPHRASE", "correct horse battery staple");
-        crate::support::end(command.arg("--json").spawn().unwrap())
-    };
+    let with_secrets = |arguments: &[&str]| run(&howdah, arguments);
     let restored = with_secrets(&["restore", path, "--local", "--name", "shop of friday"]);
     assert_eq!(restored.code, Some(0), "{restored:?}");
     let restored = restored.object();
     let url = restored["url"].as_str().unwrap().to_owned();
     assert_eq!(restored["database"], "shop");
+    assert_eq!(
+        (&restored["proved"], &restored["rows"]),
+        (&true.into(), &4000.into())
+    );
 
     // The command has ended, and anybody with the URL finds the rows.
     let rows = psql(&howdah, &url, "SELECT count(*) FROM orders");
@@ -78,23 +78,4 @@ async fn without_a_keyring_a_drill_works_and_a_restore_that_stays_says_what_it_n
 fn password_of(url: &str) -> &str {
     let (_, rest) = url.split_once("postgres:").unwrap();
     rest.split_once('@').unwrap().0
-}
-
-fn psql(howdah: &Howdah, url: &str, sql: &str) -> String {
-    let programs = howdah.json(["programs"]);
-    let psql = programs["programs"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|program| program["name"] == "psql" && program["version"].as_str().unwrap().starts_with("17"))
-        .unwrap()["path"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let output = std::process::Command::new(psql)
-        .args(["-X", "-A", "-t", "-c", sql, url])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -7,8 +7,8 @@ use howdah_store::tables::runs;
 use howdah_testkit::chance::Chance;
 use rstest::rstest;
 
-use crate::support::{Howdah, end};
-use crate::{backed_up, instances, runs_in};
+use crate::support::Howdah;
+use crate::{backed_up, command, instances, object, psql, run, runs_in};
 
 /// How often each is killed.
 const KILLS: u32 = 10;
@@ -22,33 +22,25 @@ async fn what_is_killed_leaves_no_postgres_and_the_next_command_removes_the_rest
     let howdah = Howdah::new();
     let (_cluster, backup) = backed_up(&howdah, 17, 60_000).await;
     let path = backup["path"].as_str().unwrap();
-    let command = || {
-        let mut command = howdah.command(what.iter().copied().chain([path, "--json"]));
-        command.env("HOWDAH_PASSPHRASE", "correct horse battery staple");
-        command
-    };
-    let tidy = || {
-        let mut command = howdah.command(["instance", "list", "--json"]);
-        command.env("HOWDAH_PASSPHRASE", "correct horse battery staple");
-        end(command.spawn().unwrap())
-    };
+    let arguments: Vec<&str> = what.iter().copied().chain([path]).collect();
     let begun = Instant::now();
-    let first = end(command().spawn().unwrap());
+    let first = run(&howdah, &arguments);
     assert_eq!(first.code, Some(0), "{first:?}");
     let whole = u64::try_from(begun.elapsed().as_millis()).unwrap();
     for row in instances(&howdah).await {
         delete(&howdah, &row.name);
     }
 
-    let mut cut_short = 0;
+    let (mut cut_short, mut found_in_the_making) = (0, 0);
     for kill in 1..=KILLS {
-        let mut child = command().spawn().unwrap();
+        let mut child = command(&howdah, &arguments).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(chance.below(whole)));
         child.kill().unwrap();
         let ended_well = child.wait().unwrap().success();
         cut_short += u32::from(!ended_well);
         let left = instances(&howdah).await;
         let in_the_making: Vec<_> = left.iter().filter(|row| row.owner.is_some()).collect();
+        found_in_the_making += in_the_making.len();
         for row in &in_the_making {
             let patience = Instant::now() + Duration::from_secs(10);
             while runs_in(&row.folder) {
@@ -60,7 +52,7 @@ async fn what_is_killed_leaves_no_postgres_and_the_next_command_removes_the_rest
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        let tidied = tidy();
+        let tidied = run(&howdah, &["instance", "list"]);
         assert_eq!(tidied.code, Some(0), "after kill {kill}: {tidied:?}");
         for row in &in_the_making {
             assert!(
@@ -80,14 +72,22 @@ async fn what_is_killed_leaves_no_postgres_and_the_next_command_removes_the_rest
         drop(store);
         // One that was the user's already when the kill came is whole.
         for row in now {
+            let started = object(&howdah, &["instance", "start", &row.name]);
+            let url = started["url"].as_str().unwrap();
+            let found = "SELECT (SELECT count(*) FROM orders), (SELECT count(*) FROM lines)";
+            assert_eq!(psql(&howdah, url, found), "60000|60000", "after kill {kill}");
             delete(&howdah, &row.name);
         }
     }
     assert!(
+        found_in_the_making > 0,
+        "no kill came while there was something to remove"
+    );
+    assert!(
         cut_short > KILLS / 2,
         "only {cut_short} of {KILLS} kills came before the end"
     );
-    let last = end(command().spawn().unwrap());
+    let last = run(&howdah, &arguments);
     assert_eq!(last.code, Some(0), "{last:?}");
     for row in instances(&howdah).await {
         delete(&howdah, &row.name);
@@ -95,8 +95,5 @@ async fn what_is_killed_leaves_no_postgres_and_the_next_command_removes_the_rest
 }
 
 fn delete(howdah: &Howdah, name: &str) {
-    let mut command = howdah.command(["instance", "delete", name, "--json"]);
-    command.env("HOWDAH_PASSPHRASE", "correct horse battery staple");
-    let deleted = end(command.spawn().unwrap());
-    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    object(howdah, &["instance", "delete", name]);
 }

@@ -1,6 +1,8 @@
 //! What is restored, where to and how; what drills say.
 
-use howdah_domain::{BackupId, DrillReport, InstanceId, ReplacementId, RunId, ServerId, TableName};
+use howdah_domain::{
+    BackupId, DrillReport, InstanceId, ReplacementId, RestoreContent, RunId, ServerId, TableName,
+};
 use howdah_postgres::restore::Options;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,8 +66,10 @@ pub struct RestoreOptions {
     pub owners: bool,
     /// Privileges as they were dumped, on the same terms.
     pub privileges: bool,
-    /// With rows, large objects and sequences' values; else only what is defined.
-    pub rows: bool,
+    /// Everything, only what is defined, or only rows; those into a database that is there.
+    pub content: RestoreContent,
+    /// Stop at the first error and keep nothing; else go on, and name each.
+    pub exit_on_error: bool,
     /// Make the roles that the target lacks from the backup's globals. A local instance always has them made.
     pub roles: bool,
 }
@@ -73,16 +77,20 @@ pub struct RestoreOptions {
 impl RestoreOptions {
     /// Whether everything that a backup holds is restored, whoever owns it then.
     pub(crate) fn is_all(&self) -> bool {
-        self.rows && self.extensions && self.tables.is_empty() && self.schemas.is_empty()
+        self.content == RestoreContent::All
+            && self.extensions
+            && self.tables.is_empty()
+            && self.schemas.is_empty()
     }
 
     /// As a restore takes them.
-    pub(crate) fn for_restore(&self) -> Options {
+    pub fn for_restore(&self) -> Options {
         Options {
-            create: true,
+            create: self.content.has_definitions(),
             owners: self.owners,
             privileges: self.privileges,
-            rows: self.rows,
+            content: self.content,
+            exit_on_error: self.exit_on_error,
             tables: self.tables.clone(),
             schemas: self.schemas.clone(),
             extensions: self.extensions,
@@ -99,7 +107,8 @@ impl Default for RestoreOptions {
             extensions: true,
             owners: true,
             privileges: true,
-            rows: true,
+            content: RestoreContent::All,
+            exit_on_error: false,
             roles: false,
         }
     }

@@ -1,6 +1,8 @@
 //! Runs and their logs.
 
-use howdah_domain::{BackupId, DatabaseId, Failure, PlanId, Progress, RunId, RunKind, RunState, Trigger};
+use howdah_domain::{
+    BackupId, DatabaseId, Failure, PlanId, Progress, RunId, RunKind, RunState, ServerId, Trigger,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
@@ -68,8 +70,24 @@ pub struct RunPage {
     pub drill: Option<DrillView>,
     /// The local instance that it restored into, while that is there.
     pub instance: Option<InstanceView>,
+    /// The database that it restores into, where that is of a server or an instance that was there.
+    pub restored_to: Option<RestoredTo>,
     /// The five good backups of the same database before this run, newest first: to compare with.
     pub earlier: Vec<BackupView>,
+}
+
+/// The database that a restore goes into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[ts(export)]
+pub struct RestoredTo {
+    /// What its server or local instance is called; none where that is not known any more.
+    pub place: Option<String>,
+    /// The server.
+    pub server_id: Option<ServerId>,
+    /// The database's name.
+    pub database: String,
+    /// Whether it takes the place of the one that is there.
+    pub replaces: bool,
 }
 
 /// One line of a run's log.

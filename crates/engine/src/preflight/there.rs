@@ -1,23 +1,29 @@
 //! A server that is there, as a restore would find it.
 
 use howdah_domain::units::size;
-use howdah_domain::{Connection, Failure, Secret};
+use howdah_domain::{Connection, Failure, RestoreContent, Secret};
+use howdah_postgres::restore::{WhyUnfit, unfit};
 use howdah_postgres::target::{Answer, Facts, facts};
 use tokio_util::sync::CancellationToken;
 
 use super::Looked;
 use super::lines::{Lines, list};
-use crate::api::PreflightVerdict;
-use crate::restore::maintenance_session;
+use crate::api::{PreflightVerdict, RestoreOptions};
+use crate::engine::OrFailure;
+use crate::restore::{maintenance_session, session};
 
 /// What is asked of a server that is there.
 pub(super) struct Asked<'a> {
     pub(super) database: &'a str,
     pub(super) replace: bool,
-    pub(super) roles: bool,
-    /// Whether owners or privileges are kept.
-    pub(super) owners: bool,
-    pub(super) extensions: bool,
+    pub(super) options: &'a RestoreOptions,
+}
+
+impl Asked<'_> {
+    /// Whether only rows are restored, into a database that is there.
+    fn is_rows_alone(&self) -> bool {
+        self.options.content == RestoreContent::Rows
+    }
 }
 
 /// A server that is there. What it does not let us ask is a line; that it cannot be reached, too.
@@ -37,7 +43,7 @@ pub(super) async fn look_there(
             return Ok(());
         }
     };
-    let from_globals: &[String] = if asked.roles { &looked.roles } else { &[] };
+    let from_globals: &[String] = if asked.options.roles { &looked.roles } else { &[] };
     let found = facts(&session, asked.database, &looked.needs, from_globals, cancel).await;
     let found = match found {
         Ok(found) => found,
@@ -48,8 +54,15 @@ pub(super) async fn look_there(
         }
     };
     server(&found, looked, lines);
-    database(&found, asked, lines);
-    what_it_has(&found, asked, lines);
+    if asked.is_rows_alone() {
+        drop(session);
+        tables(&found, connection, password, asked, looked, lines, cancel).await?;
+    } else {
+        may_create(&found, lines);
+        database(&found, asked, lines);
+        what_it_has(&found, asked, lines);
+    }
+    slots(&found, lines);
     if looked.raw_bytes == 0 {
         return Ok(());
     }
@@ -96,6 +109,12 @@ fn server(found: &Facts, looked: &Looked, lines: &mut Lines) {
         ),
         _ => lines.passes(format!("The server is PostgreSQL {}.", version.text)),
     }
+    for remark in &found.remarks {
+        lines.warns(remark, "Nothing has to be done about it.");
+    }
+}
+
+fn may_create(found: &Facts, lines: &mut Lines) {
     if !found.role.superuser && !found.role.create_databases {
         lines.stops(
             format!("The role {} may not create databases.", found.role.name),
@@ -105,9 +124,76 @@ fn server(found: &Facts, looked: &Looked, lines: &mut Lines) {
             ),
         );
     }
-    for remark in &found.remarks {
-        lines.warns(remark, "Nothing has to be done about it.");
+}
+
+/// Rows alone: the database and its tables have to be there, and the tables be empty.
+async fn tables(
+    found: &Facts,
+    connection: &Connection,
+    password: Option<&Secret>,
+    asked: &Asked<'_>,
+    looked: &Looked,
+    lines: &mut Lines,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let name = asked.database;
+    if found.database.is_none() {
+        lines.stops(
+            format!("There is no database {name}."),
+            "Rows alone come into tables that are there. Restore everything, or choose another database.",
+        );
+        return Ok(());
     }
+    let looking = async {
+        let session = session(&connection.with_database(name), password, cancel).await?;
+        let options = asked.options.for_restore();
+        unfit(&session, &looked.contents, &options, cancel)
+            .await
+            .or_failure()
+    };
+    let unfit = match looking.await {
+        Ok(unfit) => unfit,
+        Err(failure) if failure.is_cancelled() => return Err(failure),
+        Err(failure) => {
+            lines.failure(failure);
+            return Ok(());
+        }
+    };
+    if unfit.is_empty() {
+        lines.passes(format!("The tables are there in {name}, and empty."));
+    }
+    for (why, says, hint) in [
+        (
+            WhyUnfit::Missing,
+            "not there",
+            "Restore what is defined first, or choose the tables whose rows are wanted.",
+        ),
+        (
+            WhyUnfit::NotEmpty,
+            "not empty",
+            "Empty them first, or choose other tables. What is there is not added to.",
+        ),
+    ] {
+        let names: Vec<String> = unfit
+            .iter()
+            .filter(|table| table.why == why)
+            .map(|found| format!("{}.{}", found.table.schema, found.table.name))
+            .collect();
+        if !names.is_empty() {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            lines.stops(
+                format!("{} {says}.", list("table is", "tables are", &names)),
+                hint,
+            );
+        }
+    }
+    if !found.role.superuser {
+        lines.warns(
+            format!("{} is no superuser.", found.role.name),
+            "Triggers fire and foreign keys are checked while the rows come in. If one refuses a row, nothing is changed.",
+        );
+    }
+    Ok(())
 }
 
 fn database(found: &Facts, asked: &Asked<'_>, lines: &mut Lines) {
@@ -161,14 +247,14 @@ fn what_it_has(found: &Facts, asked: &Asked<'_>, lines: &mut Lines) {
         .filter(|extension| extension.available.is_none())
         .map(|extension| extension.name.as_str())
         .collect();
-    if asked.extensions && !lacking.is_empty() {
+    if asked.options.extensions && !lacking.is_empty() {
         lines.stops(
             format!("The server has no {}.", list("extension", "extensions", &lacking)),
             "Install them there, or restore onto this machine, where what needs them is left out.",
         );
     }
     let roles: Vec<&str> = found.missing_roles.iter().map(String::as_str).collect();
-    if asked.owners && !roles.is_empty() {
+    if (asked.options.owners || asked.options.privileges) && !roles.is_empty() {
         lines.warns(
             format!("The server has no {}.", list("role", "roles", &roles)),
             "Make them there, let them be made from the backup’s globals, or leave owners and privileges out. Else each is an error.",
@@ -212,6 +298,9 @@ fn what_it_has(found: &Facts, asked: &Asked<'_>, lines: &mut Lines) {
             }
         }
     }
+}
+
+fn slots(found: &Facts, lines: &mut Lines) {
     let free = found
         .slots
         .most

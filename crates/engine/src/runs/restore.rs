@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use howdah_domain::{Connection, Failure, FailureCode, InstanceId, Phase, RunId, RunKind, Secret, Trigger};
+use howdah_domain::{
+    Connection, Failure, FailureCode, InstanceId, Phase, RestoreContent, RunId, RunKind, Secret, Trigger,
+};
 use howdah_postgres::children::Parting;
-use howdah_postgres::globals;
-use howdah_postgres::restore::Options;
+use howdah_postgres::restore::{Options, Restored};
+use howdah_store::tables::backups::Backup;
 use howdah_store::tables::runs::{self, Run};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +21,7 @@ use crate::engine::{Engine, OrFailure};
 use crate::instances::{Making, NewInstance, Purpose, checked_name, warn_of_leavings};
 use crate::random;
 use crate::replacing::Replacing;
-use crate::restore::{RestoreRequest, front, maintenance_session, restore};
+use crate::restore::{RestoreRequest, bring_roles, front, restore};
 use crate::stored::StoredBackup;
 use crate::work::Reporter;
 
@@ -42,6 +44,8 @@ pub(crate) struct IntoInstance {
     /// What to call it; without it, after the backup.
     pub(crate) name: Option<String>,
     pub(crate) options: RestoreOptions,
+    /// Connections that load at once.
+    pub(crate) jobs: usize,
     /// What becomes of it when this process ends.
     pub(crate) parting: Parting,
 }
@@ -52,12 +56,34 @@ impl Engine {
     /// # Errors
     /// [`FailureCode::InvalidInput`] for names that cannot be; [`FailureCode::NotFound`].
     pub async fn restore_backup(&self, wish: RestoreWish) -> Result<RunId, Failure> {
+        let (backup, asked) = self.asked(wish).await?;
+        let run = self.new_run(subject(RunKind::Restore, &backup, Trigger::Manual));
+        let recorded = self
+            .0
+            .store
+            .write(move |tx| {
+                let recorded = runs::insert(tx, &run)?;
+                runs::put_request(tx, &run.id, &asked)?;
+                Ok(recorded)
+            })
+            .await
+            .or_failure()?;
+        let id = recorded.id.clone();
+        self.announce(&[recorded]);
+        Ok(id)
+    }
+
+    /// A wish that can be tried: its names can be, and what it names is known.
+    pub(crate) async fn asked(&self, wish: RestoreWish) -> Result<(Backup, Asked), Failure> {
         let backup = self.known_backup(&wish.backup_id).await?;
         let mut asked = Asked {
             wish,
             instance_id: None,
         };
         match &mut asked.wish.to {
+            RestoreTarget::NewInstance { .. } if asked.wish.options.content == RestoreContent::Rows => {
+                return Err(rows_into_nothing());
+            }
             RestoreTarget::NewInstance { name } => {
                 if let Some(name) = name {
                     *name = checked_name(name)?;
@@ -87,20 +113,7 @@ impl Engine {
                 }
             }
         }
-        let run = self.new_run(subject(RunKind::Restore, &backup, Trigger::Manual));
-        let recorded = self
-            .0
-            .store
-            .write(move |tx| {
-                let recorded = runs::insert(tx, &run)?;
-                runs::put_request(tx, &run.id, &asked)?;
-                Ok(recorded)
-            })
-            .await
-            .or_failure()?;
-        let id = recorded.id.clone();
-        self.announce(&[recorded]);
-        Ok(id)
+        Ok((backup, asked))
     }
 
     /// Restores what the run was asked to.
@@ -119,20 +132,31 @@ impl Engine {
             .or_failure()?
             .ok_or_else(|| Failure::new(FailureCode::Internal, "The run does not say what to restore."))?;
         let backup = self.known_backup(&asked.wish.backup_id).await?;
-        let reporter = recording.reporter();
-        let mut copies = Copies::of(&backup);
+        Box::pin(self.restore_from_a_copy(&backup, &asked, &recording.reporter(), cancel)).await?;
+        Ok(Made::default())
+    }
+
+    /// Restores what was asked from the first copy that can be read.
+    pub(crate) async fn restore_from_a_copy(
+        &self,
+        backup: &Backup,
+        asked: &Asked,
+        reporter: &Arc<dyn Reporter>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut copies = Copies::of(backup);
         while let Some(copy) = copies.next() {
             let stored = match self.open_copy(&copy).await {
                 Ok(stored) => stored,
                 Err(failure) => {
-                    copies.give_up(&copy, failure, &reporter)?;
+                    copies.give_up(&copy, failure, reporter)?;
                     continue;
                 }
             };
-            let restored = Box::pin(self.restore_as_asked(&stored, &asked, &reporter, cancel)).await;
+            let restored = Box::pin(self.restore_as_asked(&stored, asked, reporter, cancel)).await;
             match restored {
-                Err(failure) if is_about_the_copy(&failure) => copies.give_up(&copy, failure, &reporter)?,
-                restored => return restored.map(|()| Made::default()),
+                Err(failure) if is_about_the_copy(&failure) => copies.give_up(&copy, failure, reporter)?,
+                restored => return restored,
             }
         }
         Err(copies.none_left())
@@ -152,6 +176,7 @@ impl Engine {
                     id: id.clone(),
                     name: name.clone(),
                     options: options.clone(),
+                    jobs: JOBS,
                     parting: Parting::Interrupt,
                 };
                 Box::pin(self.restore_into_instance(stored, into, reporter, cancel)).await?;
@@ -188,8 +213,7 @@ impl Engine {
                 let restored = if *replace {
                     let secret = secrets.password.as_ref();
                     if options.roles {
-                        self.bring_roles_there(stored, connection, secret, reporter, cancel)
-                            .await?;
+                        bring_roles(stored, connection, secret, reporter, cancel).await?;
                     }
                     let replacing = Replacing {
                         server_id,
@@ -215,17 +239,21 @@ impl Engine {
     }
 
     /// Restores a backup into a new PostgreSQL on this machine, which is the user's then. Where the restore could not do everything
-    /// it is kept all the same: what there is may be what somebody looks for.
+    /// it is kept all the same, unless it was to stop at the first error: what there is may be what somebody looks for.
     pub(crate) async fn restore_into_instance(
         &self,
         stored: &StoredBackup,
         into: IntoInstance,
         reporter: &Arc<dyn Reporter>,
         cancel: &CancellationToken,
-    ) -> Result<InstanceId, Failure> {
+    ) -> Result<(InstanceId, Restored), Failure> {
+        if into.options.content == RestoreContent::Rows {
+            return Err(rows_into_nothing());
+        }
         reporter.phase(Phase::Starting);
         let manifest = stored.manifest(cancel).await?;
-        let raw_bytes = if into.options.rows { manifest.raw_bytes } else { 0 };
+        let with_rows = into.options.content.has_rows();
+        let raw_bytes = if with_rows { manifest.raw_bytes } else { 0 };
         self.demand_room(&manifest.database, raw_bytes)?;
         let name = into.name.unwrap_or_else(|| {
             format!(
@@ -266,19 +294,20 @@ impl Engine {
                     isolated: true,
                     ..into.options.for_restore()
                 },
-                jobs: JOBS,
+                jobs: into.jobs,
             };
             Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await
         };
-        let refused = match loaded.await {
-            Ok(_) => None,
-            Err(failure) if failure.code == FailureCode::RestoreFailed => Some(failure),
+        let keeps_a_part = !into.options.exit_on_error;
+        let loaded = match loaded.await {
+            Ok(restored) => Ok(restored),
+            Err(failure) if failure.code == FailureCode::RestoreFailed && keeps_a_part => Err(failure),
             Err(failure) => {
                 warn_of_leavings(self.give_up(making).await);
                 return Err(failure);
             }
         };
-        self.finish_instance(making, &database, into.parting, refused, reporter, cancel)
+        self.finish_instance(making, &database, into.parting, loaded, reporter, cancel)
             .await
     }
 
@@ -287,19 +316,19 @@ impl Engine {
         making: Making,
         database: &str,
         parting: Parting,
-        refused: Option<Failure>,
+        loaded: Result<Restored, Failure>,
         reporter: &Arc<dyn Reporter>,
         cancel: &CancellationToken,
-    ) -> Result<InstanceId, Failure> {
+    ) -> Result<(InstanceId, Restored), Failure> {
         reporter.phase(Phase::Finishing);
         let name = making.name.clone();
         let id = self.hand_over(making, database, parting, cancel).await?;
-        match refused {
-            None => {
+        match loaded {
+            Ok(restored) => {
                 reporter.info(format!("The local instance “{name}” is ready."));
-                Ok(id)
+                Ok((id, restored))
             }
-            Some(failure) => Err(failure.hint(format!(
+            Err(failure) => Err(failure.hint(format!(
                 "What could be restored is in the local instance “{name}”. The details name each error."
             ))),
         }
@@ -317,8 +346,7 @@ impl Engine {
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         if options.roles {
-            self.bring_roles_there(stored, &target, secret.as_ref(), reporter, cancel)
-                .await?;
+            bring_roles(stored, &target, secret.as_ref(), reporter, cancel).await?;
         }
         let request = RestoreRequest {
             backup: stored.clone(),
@@ -336,28 +364,6 @@ impl Engine {
         }
         restored.map(drop)
     }
-
-    /// Makes the roles of a backup's globals that a server lacks.
-    async fn bring_roles_there(
-        &self,
-        stored: &StoredBackup,
-        target: &Connection,
-        secret: Option<&Secret>,
-        reporter: &Arc<dyn Reporter>,
-        cancel: &CancellationToken,
-    ) -> Result<(), Failure> {
-        let manifest = stored.manifest(cancel).await?;
-        let Some(sql) = stored.globals(&manifest, cancel).await? else {
-            reporter.warn("The backup has no globals to make roles from.");
-            return Ok(());
-        };
-        let session = maintenance_session(target, secret, cancel).await?;
-        let refused = globals::bring_back(&session, &sql, cancel).await.or_failure()?;
-        for line in refused {
-            reporter.warn(line);
-        }
-        Ok(())
-    }
 }
 
 /// A database's name that PostgreSQL takes: 1 to 63 bytes, without a zero byte.
@@ -369,4 +375,13 @@ fn check_database(name: &str) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// A new PostgreSQL has no tables that rows alone could come into.
+pub(crate) fn rows_into_nothing() -> Failure {
+    Failure::new(
+        FailureCode::InvalidInput,
+        "Rows alone come into tables that are there, and a new PostgreSQL has none.",
+    )
+    .hint("Restore everything, or choose a database that has the tables.")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use howdah_domain::{Environment, FailureCode, RunState};
+use howdah_domain::{Environment, FailureCode, RestoreContent, RunState};
 use howdah_engine::api::{
     ConnectionInput, PlanDraft, PreflightVerdict, RestoreOptions, RestoreTarget, RestoreWish, ServerChange,
 };
@@ -56,7 +56,7 @@ async fn a_database_is_not_replaced_by_a_part_of_what_was_backed_up() {
     let all = RestoreOptions::default();
     for options in [
         RestoreOptions {
-            rows: false,
+            content: RestoreContent::Definitions,
             ..all.clone()
         },
         RestoreOptions {
@@ -84,11 +84,11 @@ async fn a_database_is_not_replaced_by_a_part_of_what_was_backed_up() {
             .lines
             .iter()
             .any(|line| line.text.starts_with("It takes about"));
-        assert_eq!(takes, fresh.options.rows, "{looked:#?}");
+        assert_eq!(takes, fresh.options.content.has_rows(), "{looked:#?}");
         shop.restored_well(fresh.clone()).await;
         assert_eq!(
             shop.count("fresh").await,
-            if fresh.options.rows { 1000 } else { 0 }
+            if fresh.options.content.has_rows() { 1000 } else { 0 }
         );
         shop.cluster.sql("postgres", "DROP DATABASE fresh").await.unwrap();
     }

@@ -12,6 +12,7 @@ use howdah_archive::source::RangeSource;
 use howdah_archive::{Entry, Index};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::SharedOnLine;
@@ -204,6 +205,11 @@ where
                 let line = error.to_string();
                 (work.on_line.lock().unwrap_or_else(PoisonError::into_inner))(Severity::Error, &line);
                 errors.push(error);
+                if restore.options.exit_on_error {
+                    // The others find nothing left to do when they have what they are at.
+                    work.queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    return Ok(errors);
+                }
                 // The driver loses count of the server's answers when a COPY is refused before it begins.
                 session = restore.session(stop).await?;
                 prepare(&session).await?;
@@ -235,7 +241,9 @@ where
     let label = format!("TABLE DATA {}.{}", entry.schema, entry.name);
     let statement = work.copies.get(&part.dump_id).map_or("", String::as_str);
     let refused = |error: tokio_postgres::Error| {
-        if error.as_db_error().is_none() || error.is_closed() {
+        // A server without room has none for the other tables either.
+        let is_full = error.code() == Some(&SqlState::DISK_FULL);
+        if error.as_db_error().is_none() || error.is_closed() || is_full {
             return Err(Error::query(format!("restoring {label}"), error));
         }
         Ok(Some(RestoreError {

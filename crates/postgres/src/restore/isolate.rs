@@ -92,8 +92,7 @@ impl Errors {
     /// Takes out the errors that come from what was left out, and tells of them together with that.
     pub(super) fn excused(&mut self, tamed: Tamed) -> Vec<LeftOut> {
         let mut left_out = Vec::new();
-        let before = self.list.len();
-        self.list.retain(|error| {
+        self.forget(|error| {
             let excused = tamed.explains(&error.object, &error.error);
             if excused {
                 left_out.push(LeftOut {
@@ -108,9 +107,8 @@ impl Errors {
                     altered: false,
                 });
             }
-            !excused
+            excused
         });
-        self.count -= (before - self.list.len()) as u64;
         let mut all = tamed.left_out;
         all.append(&mut left_out);
         all

@@ -2,6 +2,8 @@
 //! `tables.rs`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod rows_alone;
+mod stopping;
 #[path = "../support/mod.rs"]
 mod support;
 mod tables;

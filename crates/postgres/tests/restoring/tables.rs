@@ -1,23 +1,11 @@
 //! Some tables of a backup: whole, equal, with what they stand on where the database is new; what stays out is told.
 
-use howdah_domain::{FailureCode, Selection};
+use howdah_domain::{FailureCode, RestoreContent, Selection};
 use howdah_postgres::restore::Options;
 use howdah_testkit::{Cluster, sample};
 use rstest::rstest;
 
 use crate::support::*;
-
-async fn restored_by(
-    jobs: usize,
-    restore: &howdah_postgres::restore::Restore,
-    backup: &Backup,
-) -> howdah_postgres::restore::Restored {
-    let outcome = match jobs {
-        1 => stream(restore, backup).await,
-        _ => parallel(restore, backup, jobs).await,
-    };
-    outcome.unwrap_or_else(|error| panic!("{:#?}", error.to_failure()))
-}
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +181,7 @@ async fn what_is_defined_comes_back_without_rows(#[values(13, 18)] major: u16, #
         let options = Options {
             owners,
             privileges,
-            rows: false,
+            content: RestoreContent::Definitions,
             ..create()
         };
         let restore = restore(major, cluster.connection(database), cluster.password(), options);

@@ -158,6 +158,19 @@ pub async fn parallel(restore: &Restore, backup: &Backup, jobs: usize) -> Result
         .await
 }
 
+/// By one connection or by several, as the tests of both ways ask for it.
+pub async fn by(jobs: usize, restore: &Restore, backup: &Backup) -> Result<Restored, Error> {
+    match jobs {
+        1 => stream(restore, backup).await,
+        _ => parallel(restore, backup, jobs).await,
+    }
+}
+
+pub async fn restored_by(jobs: usize, restore: &Restore, backup: &Backup) -> Restored {
+    let outcome = by(jobs, restore, backup).await;
+    outcome.unwrap_or_else(|error| panic!("{:#?}", error.to_failure()))
+}
+
 /// Compares with this many sessions at once.
 pub async fn compared(target: &Connection, secret: &Secret, index: &Index, sessions: usize) -> Comparison {
     let mut open = Vec::new();

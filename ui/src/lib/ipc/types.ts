@@ -58,6 +58,8 @@ export type { ProofView } from './generated/ProofView';
 export type { PrunedBackup } from './generated/PrunedBackup';
 export type { PrunePreview } from './generated/PrunePreview';
 export type { ReplacementView } from './generated/ReplacementView';
+export type { RestoreContent } from './generated/RestoreContent';
+export type { RestoredTo } from './generated/RestoredTo';
 export type { RestoreWish } from './generated/RestoreWish';
 export type { RetentionQuestion } from './generated/RetentionQuestion';
 export type { RetentionRule } from './generated/RetentionRule';

@@ -7,6 +7,7 @@ import {
   type InstanceView,
   type Preflight,
   type PreflightVerdict,
+  type RestoreContent,
   type RestoreWish,
   type ServerView,
 } from '$lib/ipc';
@@ -27,8 +28,9 @@ export class RestoreForm {
   tables = $state('');
   owners = $state(true);
   privileges = $state(true);
-  /** Only what is defined. */
-  withoutRows = $state(false);
+  #content = $state<RestoreContent>('all');
+  /** Stop at the first error and keep nothing; else go on, and name each. */
+  exitOnError = $state(false);
   extensions = $state(true);
   roles = $state(false);
   /** Whether the database that is there is replaced. */
@@ -51,7 +53,7 @@ export class RestoreForm {
       name: backup.database_name,
       when: formatDateTime(backup.started_at),
     }).slice(0, 60);
-    this.database = `${backup.database_name}_restored`.slice(0, 63);
+    this.database = this.#proposed();
     // A server that has another name now is for the person to point out, not for us to guess.
     const source = servers.find((each) => each.name === backup.server_name);
     this.#server = (source ?? (servers.length === 1 ? servers[0] : undefined))?.id ?? '';
@@ -68,6 +70,23 @@ export class RestoreForm {
     this.confirmed = '';
   }
 
+  /** What takes a database's place is whole, and a new PostgreSQL has no tables that rows alone could come into. */
+  get content(): RestoreContent {
+    if (this.replaces) return 'all';
+    return this.where === 'instance' && this.#content === 'rows' ? 'all' : this.#content;
+  }
+
+  set content(content: RestoreContent) {
+    const before = this.content;
+    this.#content = content;
+    if ((content === 'rows') !== (before === 'rows')) this.database = this.#proposed();
+  }
+
+  /** Whether only rows are restored, into tables that are there. */
+  get rowsAlone(): boolean {
+    return this.content === 'rows';
+  }
+
   get running(): InstanceView[] {
     return this.instances.filter((each) => each.state === 'running');
   }
@@ -78,7 +97,7 @@ export class RestoreForm {
 
   /** Whether roles that the server lacks would be missed. */
   get needsRoles(): boolean {
-    return this.where === 'server' && (this.owners || this.privileges);
+    return this.where === 'server' && !this.rowsAlone && (this.owners || this.privileges);
   }
 
   /** How many things the look found that keep it from being restored, and that are to be known. */
@@ -113,6 +132,7 @@ export class RestoreForm {
   readonly act = $derived.by(() => {
     const { count: n, major, database } = this;
     if (this.replaces) return t('restore.act_replace', { database });
+    if (this.rowsAlone) return t('restore.act_rows', { database });
     if (this.where === 'instance') {
       return n === undefined
         ? t('restore.act_instance_part', { major })
@@ -136,7 +156,8 @@ export class RestoreForm {
       extensions: this.where === 'instance' || this.replaces || this.extensions,
       owners: this.where === 'instance' || this.owners,
       privileges: this.where === 'instance' || this.privileges,
-      rows: this.replaces || !this.withoutRows,
+      content: this.content,
+      exit_on_error: this.exitOnError && !this.replaces && !this.rowsAlone,
       roles: this.needsRoles && this.roles,
     };
     const backup_id = this.page.backup.id;
@@ -165,10 +186,14 @@ export class RestoreForm {
 
   /** A new database beside what is there, or in the place of the one that was backed up. */
   choose(replace: boolean): void {
-    const { database_name: name } = this.page.backup;
     this.replace = replace;
     this.confirmed = '';
-    this.database = (replace ? name : `${name}_restored`).slice(0, 63);
+    this.database = this.#proposed();
+  }
+
+  #proposed(): string {
+    const { database_name: name } = this.page.backup;
+    return (this.replace || this.rowsAlone ? name : `${name}_restored`).slice(0, 63);
   }
 
   /** Whether nobody knows yet if it would work. */

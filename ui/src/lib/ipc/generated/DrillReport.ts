@@ -54,7 +54,7 @@ definitions: Array<DefinitionDifference>,
  */
 assertions: Array<AssertionOutcome>, 
 /**
- * What pg_amcheck found wrong with tables and indexes; none where it was not run.
+ * What amcheck found wrong with B-tree indexes; none where it is not there to be run.
  */
 index_errors: Array<string> | null, 
 /**

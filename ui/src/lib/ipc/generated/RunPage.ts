@@ -3,6 +3,7 @@ import type { BackupView } from "./BackupView";
 import type { DrillView } from "./DrillView";
 import type { InstanceView } from "./InstanceView";
 import type { LogLine } from "./LogLine";
+import type { RestoredTo } from "./RestoredTo";
 import type { RunView } from "./RunView";
 
 /**
@@ -33,6 +34,10 @@ drill: DrillView | null,
  * The local instance that it restored into, while that is there.
  */
 instance: InstanceView | null, 
+/**
+ * The database that it restores into, where that is of a server or an instance that was there.
+ */
+restored_to: RestoredTo | null, 
 /**
  * The five good backups of the same database before this run, newest first: to compare with.
  */

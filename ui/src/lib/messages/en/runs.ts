@@ -111,6 +111,8 @@ export const runs = {
   'outcome.backup_words': '{raw} stored as {stored}',
   'outcome.content': 'Holds',
   'outcome.instance': 'Local instance',
+  'outcome.restored_to': 'Restored into',
+  'outcome.on': 'on {place}',
   'outcome.instance_ready': '{name}, PostgreSQL {major}',
   'outcome.took': 'Took',
   'outcome.attempts': { one: '{n} attempt', other: '{n} attempts' },
