@@ -109,6 +109,7 @@ impl Restore {
                 copies,
                 jobs,
                 wanted,
+                self.without_log(&contents, index, wanted, cancel).await?,
                 progress.clone(),
                 Arc::clone(&on_line),
             );

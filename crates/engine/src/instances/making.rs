@@ -1,6 +1,7 @@
 //! An instance in the making: set up, tuned for loading, then given to the user or removed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use howdah_domain::{BackupId, Connection, Failure, InstanceId, Secret};
 use howdah_postgres::account::Account;
@@ -9,6 +10,7 @@ use howdah_postgres::instance::{self, Instance, Login, Setup, Stop};
 use howdah_postgres::programs::ServerPrograms;
 use howdah_store::tables::instances::{self, InstanceRow};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::view::free_name;
 use super::{FAREWELL, STOP_PATIENCE, SUPERUSER};
@@ -79,14 +81,7 @@ impl Engine {
             ..Setup::default()
         };
         let secret_reference = match new.purpose {
-            Purpose::Kept => Some(
-                self.keep(
-                    format!("instance/{}", new.id),
-                    format!("Howdah: local instance {}", new.name),
-                    &setup.password,
-                )
-                .await?,
-            ),
+            Purpose::Kept => Some(format!("instance/{}", new.id)),
             Purpose::ThrowAway => None,
         };
         let row = InstanceRow {
@@ -113,10 +108,25 @@ impl Engine {
             })
             .await
             .or_failure()?;
+        // A keyring takes its time, and so does initdb.
+        let keeping = async {
+            if let Some(reference) = &recorded.secret_reference {
+                let label = format!("Howdah: local instance {}", recorded.name);
+                self.keep(reference.clone(), label, &setup.password).await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        let creating = async {
+            instance::create(&programs, &folder, &setup, cancel)
+                .await
+                .or_failure()
+        };
         let making = async {
-            instance::create(&programs, &folder, &setup, cancel).await?;
+            tokio::try_join!(keeping, creating)?;
             let options = loading(&setup, new.purpose);
-            Instance::start(&programs, &folder, &options, cancel).await
+            Instance::start(&programs, &folder, &options, cancel)
+                .await
+                .or_failure()
         };
         match making.await {
             Ok(instance) => {
@@ -130,9 +140,9 @@ impl Engine {
                     setup,
                 })
             }
-            Err(error) => {
+            Err(failure) => {
                 warn_of_leavings(self.remove_instance(&recorded).await);
-                Err(error.to_failure())
+                Err(failure)
             }
         }
     }
@@ -189,6 +199,36 @@ impl Engine {
         self.0.events.send(Event::Instances);
         Ok(())
     }
+}
+
+/// Hands to the disk, every now and then, what is loaded without waiting for it, so that less is left to be waited for at the end. Ends
+/// when dropped.
+pub(crate) fn write_out_meanwhile(making: &Making) -> AbortOnDropHandle<()> {
+    /// How often.
+    const PAUSE: Duration = Duration::from_secs(1);
+    let folder = making.folder.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            let folder = folder.clone();
+            let written = tokio::task::spawn_blocking(move || write_out(&folder)).await;
+            if !matches!(written, Ok(Ok(()))) {
+                // The end waits for all of it, and tells what is wrong.
+                return;
+            }
+        }
+    }))
+}
+
+#[cfg(target_os = "linux")]
+fn write_out(folder: &Path) -> std::io::Result<()> {
+    let opened = std::fs::File::open(folder)?;
+    nix::unistd::syncfs(&opened).map_err(std::io::Error::from)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn write_out(_: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// What could not be removed has its row, and is removed by the next start; the failure to be told is the one before it.

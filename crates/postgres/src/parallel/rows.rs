@@ -1,6 +1,6 @@
 //! Tables' rows over several connections: each table by its own COPY statement, large ones in parts, largest first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedOnLine;
 use crate::connect::Session;
-use crate::contents::reading;
+use crate::contents::{Contents, reading};
 use crate::restore::{Progress, Restore, joined};
 use crate::stderr::Severity;
 use crate::verdict::RestoreError;
-use crate::{Error, classify};
+use crate::{Error, classify, quote};
 
 /// A table of which more than twice this many raw bytes are to be restored may be divided among connections.
 const PART: u64 = 64 << 20;
@@ -29,6 +29,29 @@ const PART: u64 = 64 << 20;
 const PIECE: usize = 256 * 1024;
 
 impl Restore {
+    /// The entries whose rows need not go through the write-ahead log (`wal_level = minimal`, as in a local instance while it is
+    /// loaded): for that a table is emptied in the transaction that fills it, as `pg_restore --jobs` does it. Only a table that this
+    /// restore made: one that an extension made may have come with rows.
+    pub(super) async fn without_log(
+        &self,
+        contents: &Contents,
+        index: &Index,
+        wanted: impl Fn(i32) -> bool,
+        cancel: &CancellationToken,
+    ) -> Result<HashSet<i32>, Error> {
+        if !self.options.create {
+            return Ok(HashSet::new());
+        }
+        let session = self.session(cancel).await?;
+        let rows = session
+            .ask("asking for wal_level", cancel, "SHOW wal_level", &[])
+            .await?;
+        if rows.first().is_some_and(|row| row.get::<_, &str>(0) == "minimal") {
+            return Ok(of_made_tables(contents, index, wanted));
+        }
+        Ok(HashSet::new())
+    }
+
     /// All tables' rows, over `jobs` connections.
     pub(super) async fn rows<S>(
         &self,
@@ -81,22 +104,26 @@ pub(super) struct Work<S> {
     queue: Arc<Mutex<Vec<Part>>>,
     /// How many parts of a table are not in yet.
     left: Arc<Mutex<HashMap<i32, usize>>>,
+    /// See [`Restore::without_log`].
+    without_log: Arc<HashSet<i32>>,
     progress: Progress,
     on_line: SharedOnLine,
 }
 
 impl<S> Work<S> {
     /// The rows of the wanted entries of `index`, divided for `jobs` connections; `copies` has the statement of each.
+    #[allow(clippy::too_many_arguments, reason = "what the connections share, each named")]
     pub(super) fn new(
         source: S,
         index: &Index,
         copies: HashMap<i32, String>,
         jobs: usize,
         wanted: impl Fn(i32) -> bool,
+        without_log: HashSet<i32>,
         progress: Progress,
         on_line: SharedOnLine,
     ) -> Self {
-        let queue = parts(index, jobs, wanted);
+        let queue = parts(index, jobs, &without_log, wanted);
         let mut left = HashMap::new();
         for part in &queue {
             *left.entry(part.dump_id).or_insert(0) += 1;
@@ -107,6 +134,7 @@ impl<S> Work<S> {
             copies: Arc::new(copies),
             queue: Arc::new(Mutex::new(queue)),
             left: Arc::new(Mutex::new(left)),
+            without_log: Arc::new(without_log),
             progress,
             on_line,
         }
@@ -124,10 +152,37 @@ struct Part {
     raw_len: u64,
 }
 
-/// The tables' rows in parts, the largest last.
-fn parts(index: &Index, jobs: usize, wanted: impl Fn(i32) -> bool) -> Vec<Part> {
+/// The entries whose rows go into tables that the archive itself makes, and not by way of another one.
+fn of_made_tables(contents: &Contents, index: &Index, wanted: impl Fn(i32) -> bool) -> HashSet<i32> {
+    let elsewhere: HashSet<i32> = index
+        .tables()
+        .filter(|entry| entry.copied_into.is_some())
+        .map(|entry| entry.dump_id)
+        .collect();
+    let made: HashSet<i32> = contents
+        .items
+        .iter()
+        .filter(|item| item.kind == "TABLE" && wanted(item.dump_id))
+        .map(|item| item.dump_id)
+        .collect();
+    contents
+        .items
+        .iter()
+        .filter(|item| item.kind == Entry::TABLE_DATA && item.dependencies.iter().any(|id| made.contains(id)))
+        .map(|item| item.dump_id)
+        .filter(|id| !elsewhere.contains(id))
+        .collect()
+}
+
+/// The tables' rows in parts, the largest last. Only a table that is whole can do without the log, so one of those is divided only where
+/// the other connections would wait for it.
+fn parts(index: &Index, jobs: usize, without_log: &HashSet<i32>, wanted: impl Fn(i32) -> bool) -> Vec<Part> {
     let total: u64 = index.tables().map(|entry| entry.raw_len).sum();
     let part = PART.max(total / (jobs as u64 * 8).max(1));
+    let whole_below = |dump_id: i32| match without_log.contains(&dump_id) {
+        true => (2 * part).max(total / jobs.max(1) as u64),
+        false => 2 * part,
+    };
     let mut parts = Vec::new();
     for (number, entry) in index.entries.iter().enumerate() {
         if !entry.is_table() || !wanted(entry.dump_id) {
@@ -139,7 +194,7 @@ fn parts(index: &Index, jobs: usize, wanted: impl Fn(i32) -> bool) -> Vec<Part> 
             range: None,
             raw_len: entry.raw_len,
         };
-        if entry.raw_len < 2 * part {
+        if entry.raw_len < whole_below(entry.dump_id) {
             parts.push(whole);
             continue;
         }
@@ -252,6 +307,8 @@ where
             command: Some(statement.to_owned()),
         }))
     };
+    let without_log = part.range.is_none() && work.without_log.contains(&part.dump_id);
+    let emptied = emptied_first(statement, &entry.schema, &entry.name).filter(|_| without_log);
     let (sender, mut pieces) = mpsc::channel::<std::io::Result<Bytes>>(4);
     let (source, index, entry) = (work.source.clone(), Arc::clone(&work.index), entry.clone());
     let reader = tokio::task::spawn_blocking(move || {
@@ -261,6 +318,15 @@ where
         };
         read_pieces(rows, &sender);
     });
+    let statement = match &emptied {
+        Some(emptied) => {
+            if let Err(error) = session.client.batch_execute(&emptied.begin).await {
+                return refused(error);
+            }
+            emptied.copy.as_str()
+        }
+        None => statement,
+    };
     let sink = match session.client.copy_in::<_, Bytes>(statement).await {
         Ok(sink) => sink,
         Err(error) => return refused(error),
@@ -277,10 +343,30 @@ where
         work.progress.change(|now| now.raw_bytes += len);
     }
     joined(reader.await)?;
-    match sink.finish().await {
-        Ok(_) => Ok(None),
-        Err(error) => refused(error),
+    if let Err(error) = sink.as_mut().finish().await {
+        return refused(error);
     }
+    if emptied.is_some()
+        && let Err(error) = session.client.batch_execute("COMMIT").await
+    {
+        return refused(error);
+    }
+    Ok(None)
+}
+
+/// How a table is filled in the transaction that empties it.
+#[derive(Debug, PartialEq, Eq)]
+struct Emptied {
+    begin: String,
+    /// The COPY statement; its rows are frozen, so that whoever reads them first need not write.
+    copy: String,
+}
+
+fn emptied_first(statement: &str, schema: &str, name: &str) -> Option<Emptied> {
+    Some(Emptied {
+        begin: format!("BEGIN; TRUNCATE TABLE ONLY {}", quote::qualified(schema, name)),
+        copy: format!("{}, FREEZE)", statement.strip_suffix(')')?),
+    })
 }
 
 fn read_pieces(mut rows: impl Read, sender: &mpsc::Sender<std::io::Result<Bytes>>) {
@@ -302,5 +388,21 @@ fn read_pieces(mut rows: impl Read, sender: &mpsc::Sender<std::io::Result<Bytes>
         if filled == 0 || sender.blocking_send(Ok(piece.into())).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_emptied_and_filled_with_frozen_rows() {
+        let copy = "COPY public.\"My t\" (a, b) FROM stdin WITH (ENCODING 'UTF8')";
+        let emptied = emptied_first(copy, "public", "My t").unwrap();
+        assert_eq!(emptied.begin, "BEGIN; TRUNCATE TABLE ONLY \"public\".\"My t\"");
+        assert_eq!(
+            emptied.copy,
+            "COPY public.\"My t\" (a, b) FROM stdin WITH (ENCODING 'UTF8', FREEZE)"
+        );
     }
 }
