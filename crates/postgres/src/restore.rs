@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use howdah_archive::Entry;
-use howdah_domain::{Connection, Failure, FailureCode, RestoreContent, Secret};
+use howdah_domain::{Connection, FailureCode, Secret};
 use tokio_util::sync::CancellationToken;
 
 use crate::choice::Part;
@@ -69,8 +69,9 @@ impl Restore {
     /// Restores an archive as it comes out of `archive` (read on a thread of its own), with one connection.
     ///
     /// pg_restore goes on after an error, unless it is to stop at the first; each is named, and any is a failure. What is in the target
-    /// then stays there; the failure says so. Rows alone come in one transaction, which an error undoes. Where it does not come to its end (cancelled, the backup cannot be read, the connection lost), a database that was
-    /// created for this restore is dropped, and no other.
+    /// then stays there; the failure says so. Rows alone come in one transaction, which an error undoes. Where it does not come to its
+    /// end (stopped or cancelled, the backup cannot be read, the connection lost, the server's disk full), a database that was created
+    /// for this restore is dropped, and no other.
     ///
     /// # Errors
     /// [`FailureCode::RestoreFailed`] with each error in its details; [`FailureCode::DatabaseExists`]; the codes for
@@ -212,24 +213,11 @@ impl Restore {
         Ok(prepared)
     }
 
-    /// Whether the server lets the programs stop at an error: pg_restore 17 and newer begin with a setting that an older server refuses.
     fn check_server(&self, session: &Session) -> Result<(), Error> {
-        let (server, client) = (session.server_version.major, self.client.major);
-        if !self.options.stops_at_an_error() || client < 17 || server >= 17 {
-            return Ok(());
-        }
-        let what = match self.options.content {
-            RestoreContent::Rows => "Rows alone cannot come into it",
-            _ => "It cannot be told to stop at the first error",
-        };
-        Err(Failure::new(
-            FailureCode::InvalidInput,
-            format!(
-                "The server is PostgreSQL {server}. {what} from a backup by PostgreSQL {client}, whose pg_restore always meets an error there."
-            ),
-        )
-        .hint("Restore the backup into a new database and let the errors be listed, or use a server of 17 or newer.")
-        .into())
+        let refused = self
+            .options
+            .refused_by(session.server_version.major, self.client.major);
+        refused.map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// Whether these errors end it.

@@ -7,7 +7,7 @@ use howdah_postgres::target::{Answer, Facts, facts};
 use tokio_util::sync::CancellationToken;
 
 use super::Looked;
-use super::lines::{Lines, list};
+use super::lines::{Lines, list, shortened};
 use crate::api::{PreflightVerdict, RestoreOptions};
 use crate::engine::OrFailure;
 use crate::restore::{maintenance_session, session};
@@ -54,6 +54,14 @@ pub(super) async fn look_there(
         }
     };
     server(&found, looked, lines);
+    let client = found.version.major.max(looked.manifest.client.major);
+    if let Some(failure) = asked
+        .options
+        .for_restore()
+        .refused_by(found.version.major, client)
+    {
+        lines.failure(failure);
+    }
     if asked.is_rows_alone() {
         drop(session);
         tables(&found, connection, password, asked, looked, lines, cancel).await?;
@@ -165,12 +173,12 @@ async fn tables(
     for (why, says, hint) in [
         (
             WhyUnfit::Missing,
-            "not there",
+            "These tables are not there",
             "Restore what is defined first, or choose the tables whose rows are wanted.",
         ),
         (
             WhyUnfit::NotEmpty,
-            "not empty",
+            "These tables hold rows",
             "Empty them first, or choose other tables. What is there is not added to.",
         ),
     ] {
@@ -181,10 +189,7 @@ async fn tables(
             .collect();
         if !names.is_empty() {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            lines.stops(
-                format!("{} {says}.", list("table is", "tables are", &names)),
-                hint,
-            );
+            lines.stops(format!("{says}: {}.", shortened(&names)), hint);
         }
     }
     if !found.role.superuser {

@@ -1,7 +1,7 @@
 //! What is looked at before a restore, and that nothing is changed by it.
 
-use howdah_domain::{BackupId, FailureCode};
-use howdah_engine::api::{Preflight, PreflightVerdict, RestoreTarget, RestoreWish};
+use howdah_domain::{BackupId, FailureCode, RestoreContent};
+use howdah_engine::api::{Preflight, PreflightVerdict, RestoreOptions, RestoreTarget, RestoreWish};
 
 use crate::{ORDERS, Shop};
 
@@ -13,10 +13,16 @@ fn has(preflight: &Preflight, verdict: PreflightVerdict, text: &str) -> bool {
 }
 
 fn stopped(preflight: &Preflight) -> bool {
-    preflight
+    !stops(preflight).is_empty()
+}
+
+/// The lines that stop a restore.
+fn stops(preflight: &Preflight) -> Vec<&str> {
+    let stop = preflight
         .lines
         .iter()
-        .any(|line| line.verdict == PreflightVerdict::Stops)
+        .filter(|line| line.verdict == PreflightVerdict::Stops);
+    stop.map(|line| line.text.as_str()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,4 +116,71 @@ async fn a_server_that_is_away_and_a_backup_that_is_damaged_stop_it_in_words() {
     };
     let failure = shop.test.engine.preflight(&unknown).await.unwrap_err();
     assert_eq!(failure.code, FailureCode::BackupNotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_alone_need_tables_that_are_there_and_empty() {
+    let shop = Shop::backed_up(17, ORDERS).await;
+    let engine = &shop.test.engine;
+    let rows = RestoreOptions {
+        content: RestoreContent::Rows,
+        ..RestoreOptions::default()
+    };
+    let into = |database: &str| RestoreWish {
+        options: rows.clone(),
+        ..shop.onto_server(database, false)
+    };
+    let missing = engine.preflight(&into("nowhere")).await.unwrap();
+    assert_eq!(stops(&missing), ["There is no database nowhere."]);
+    let filled = engine.preflight(&into("postgres")).await.unwrap();
+    assert_eq!(stops(&filled), ["These tables hold rows: public.orders."]);
+    shop.cluster.create_database("bare").await.unwrap();
+    let bare = engine.preflight(&into("bare")).await.unwrap();
+    assert_eq!(stops(&bare), ["These tables are not there: public.orders."]);
+
+    let definitions = RestoreWish {
+        options: RestoreOptions {
+            content: RestoreContent::Definitions,
+            ..RestoreOptions::default()
+        },
+        ..shop.onto_server("fresh", false)
+    };
+    shop.restored_well(definitions).await;
+    let looked = engine.preflight(&into("fresh")).await.unwrap();
+    assert_eq!(stops(&looked), Vec::<&str>::new(), "{looked:?}");
+    shop.restored_well(into("fresh")).await;
+    assert_eq!(shop.count("fresh").await, 1000);
+
+    // A new PostgreSQL has no tables.
+    let here = RestoreWish {
+        options: rows.clone(),
+        ..shop.wish(RestoreTarget::NewInstance { name: None })
+    };
+    let looked = engine.preflight(&here).await.unwrap();
+    assert_eq!(stops(&looked).len(), 1, "{looked:?}");
+    let refused = engine.restore_backup(here).await.unwrap_err();
+    assert_eq!(refused.code, FailureCode::InvalidInput);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_server_cannot_be_told_to_stop_at_the_first_error() {
+    let shop = Shop::backed_up(17, ORDERS).await;
+    let old = howdah_testkit::Cluster::start(16).await.unwrap();
+    let server = crate::support::by_hand::server(&shop.test, &old, "old").await;
+    let wish = RestoreWish {
+        to: RestoreTarget::Server {
+            server_id: server,
+            database: "fresh".to_owned(),
+            replace: false,
+        },
+        options: RestoreOptions {
+            exit_on_error: true,
+            ..RestoreOptions::default()
+        },
+        ..shop.onto_server("fresh", false)
+    };
+    let looked = shop.test.engine.preflight(&wish).await.unwrap();
+    assert!(stops(&looked)[0].contains("PostgreSQL 16"), "{looked:?}");
+    let run = shop.restored(wish).await;
+    assert_eq!(run.failure.unwrap().code, FailureCode::InvalidInput);
 }

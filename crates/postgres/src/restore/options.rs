@@ -1,6 +1,6 @@
 //! The choices of a restore, and what they are to pg_restore.
 
-use howdah_domain::{FailureCode, RestoreContent, TableName};
+use howdah_domain::{Failure, FailureCode, RestoreContent, TableName};
 
 use crate::Error;
 use crate::choice::{self, Part};
@@ -60,6 +60,25 @@ impl Options {
     /// Whether the first error ends it: it was asked for, or all of it is one transaction.
     pub(crate) fn stops_at_an_error(&self) -> bool {
         self.exit_on_error || self.content == RestoreContent::Rows
+    }
+
+    /// What a server of that major, with a pg_restore of another, does not let be done. From 17 on, pg_restore begins with a setting
+    /// that an older server refuses, which ends whatever is to end at the first error.
+    pub fn refused_by(&self, server: u16, client: u16) -> Option<Failure> {
+        if !self.stops_at_an_error() || client < 17 || server >= 17 {
+            return None;
+        }
+        let what = match self.content {
+            RestoreContent::Rows => "Rows alone cannot come into it",
+            _ => "It cannot be told to stop at the first error",
+        };
+        let failure = Failure::new(
+            FailureCode::InvalidInput,
+            format!(
+                "The server is PostgreSQL {server}. {what} from a backup by PostgreSQL {client}, whose pg_restore always meets an error there."
+            ),
+        );
+        Some(failure.hint("Restore the backup into a new database and let the errors be listed, or use a server of 17 or newer."))
     }
 
     /// The part of an archive that is chosen; none where that is all of it. What could not go along is told in `warnings`.
