@@ -54,6 +54,15 @@ impl SmallDisk {
         }
     }
 
+    /// The bytes that are free on it.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn free(&self) -> std::io::Result<u64> {
+        let space = nix::sys::statvfs::statvfs(self.path())?;
+        Ok(space.blocks_available().saturating_mul(space.fragment_size()))
+    }
+
     /// Fills whatever space is left.
     ///
     /// # Errors

@@ -120,3 +120,32 @@ async fn one_that_is_being_made_is_not_stopped_started_or_deleted_by_hand() {
     engine.cancel_run(&run).await.unwrap();
     shop.test.ended(&run).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_port_somebody_took_meanwhile_gets_another() {
+    let shop = Shop::backed_up(17, ORDERS).await;
+    shop.restored_well(shop.wish(here())).await;
+    let engine = &shop.test.engine;
+    let first = engine.list_instances().await.unwrap().remove(0);
+    engine.stop_instance(&first.id).await.unwrap();
+    let port = first.port.unwrap();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let again = engine
+        .start_instance(&first.id, Parting::Interrupt)
+        .await
+        .unwrap();
+    assert_eq!(again.state, InstanceState::Running);
+    assert_ne!(again.port, Some(port));
+    let (connection, password) = engine.instance_connection(&first.id).await.unwrap();
+    assert_eq!(Some(connection.port), again.port);
+    let session = howdah_postgres::connect(
+        &connection,
+        Some(&password),
+        "test",
+        Duration::from_secs(10),
+        &tokio_util::sync::CancellationToken::new(),
+    )
+    .await;
+    assert!(session.is_ok());
+    drop(taken);
+}

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_days;
+mod disks;
+mod fat_rows;
 mod instances;
 mod preflight;
 mod replacing;

@@ -27,6 +27,8 @@ use howdah_postgres::restore;
 use howdah_store::keychain::MemorySecrets;
 use howdah_testkit::{Cluster, SmallDisk};
 use jiff::{SignedDuration, Timestamp};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use tokio_util::sync::CancellationToken;
 
 /// A clock that a test can turn; it also runs.
@@ -304,6 +306,29 @@ pub fn small_disk(size: &str) -> Option<SmallDisk> {
         println!("left out: no right to mount a file system");
     }
     disk
+}
+
+/// A file system of this test's process alone, in the place of a folder; the threads that are made later see it. Answers whether that
+/// is allowed here.
+pub fn mount_over(folder: &std::path::Path, size: &str) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        println!("left out: no right to mount a file system");
+        return false;
+    }
+    std::fs::create_dir_all(folder).unwrap();
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    let size = format!("size={size},mode=755");
+    mount(
+        Some("tmpfs"),
+        folder,
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some(size.as_str()),
+    )
+    .unwrap();
+    true
 }
 
 /// Makes a table and holds it locked, so that a dump waits, until what comes back is dropped.
