@@ -12,7 +12,7 @@ use howdah_testkit::Cluster;
 use rstest::rstest;
 use tokio_util::sync::CancellationToken;
 
-use crate::children_named;
+use crate::outlive;
 use crate::support::unrecorded::Unrecorded;
 use crate::support::{Heard, TestEngine, failure, files_below, hold_a_table, small_disk};
 
@@ -45,7 +45,7 @@ async fn a_pg_dump_that_stays_silent_is_ended_and_the_run_says_what_it_waited_fo
         begun.elapsed()
     );
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
-    assert_eq!(children_named("pg_dump"), Vec::<i32>::new());
+    assert_eq!(outlive("pg_dump"), Vec::<i32>::new());
 }
 
 #[rstest]
@@ -90,7 +90,7 @@ async fn a_destination_that(#[case] fault: Fault, #[case] only: &str, #[case] co
     let failure = failure(backup.back_up(&test).await.map(|made| made.folder));
     assert_eq!(failure.code, code, "{failure:?}");
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
-    assert_eq!(children_named("pg_dump"), Vec::<i32>::new());
+    assert_eq!(outlive("pg_dump"), Vec::<i32>::new());
 }
 
 /// Freezes a server when a backup reaches a phase.
@@ -130,7 +130,7 @@ async fn a_pg_dumpall_that_stays_silent_is_ended() {
         begun.elapsed()
     );
     assert_eq!(files_below(&test.folder()), Vec::<String>::new());
-    assert_eq!(children_named("pg_dumpall"), Vec::<i32>::new());
+    assert_eq!(outlive("pg_dumpall"), Vec::<i32>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
