@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SharedOnLine;
 use crate::connect::Session;
-use crate::contents::{Contents, reading};
+use crate::contents::{Contents, Item, reading};
 use crate::restore::{Progress, Restore, joined};
 use crate::stderr::Severity;
 use crate::verdict::RestoreError;
@@ -47,7 +47,13 @@ impl Restore {
             .ask("asking for wal_level", cancel, "SHOW wal_level", &[])
             .await?;
         if rows.first().is_some_and(|row| row.get::<_, &str>(0) == "minimal") {
-            return Ok(of_made_tables(contents, index, wanted));
+            // Rows that are loaded by way of a partitioned table's root.
+            let elsewhere = index
+                .tables()
+                .filter(|entry| entry.copied_into.is_some())
+                .map(|entry| entry.dump_id)
+                .collect();
+            return Ok(of_made_tables(&contents.items, &elsewhere, wanted));
         }
         Ok(HashSet::new())
     }
@@ -152,25 +158,18 @@ struct Part {
     raw_len: u64,
 }
 
-/// The entries whose rows go into tables that the archive itself makes, and not by way of another one.
-fn of_made_tables(contents: &Contents, index: &Index, wanted: impl Fn(i32) -> bool) -> HashSet<i32> {
-    let elsewhere: HashSet<i32> = index
-        .tables()
-        .filter(|entry| entry.copied_into.is_some())
-        .map(|entry| entry.dump_id)
-        .collect();
-    let made: HashSet<i32> = contents
-        .items
+/// The entries whose rows go into tables that the archive itself makes, without those whose rows go `elsewhere`.
+fn of_made_tables(items: &[Item], elsewhere: &HashSet<i32>, wanted: impl Fn(i32) -> bool) -> HashSet<i32> {
+    let made: HashSet<i32> = items
         .iter()
         .filter(|item| item.kind == "TABLE" && wanted(item.dump_id))
         .map(|item| item.dump_id)
         .collect();
-    contents
-        .items
+    items
         .iter()
-        .filter(|item| item.kind == Entry::TABLE_DATA && item.dependencies.iter().any(|id| made.contains(id)))
+        .filter(|item| item.kind == Entry::TABLE_DATA && !elsewhere.contains(&item.dump_id))
+        .filter(|item| item.dependencies.iter().any(|id| made.contains(id)))
         .map(|item| item.dump_id)
-        .filter(|id| !elsewhere.contains(id))
         .collect()
 }
 
@@ -394,6 +393,43 @@ fn read_pieces(mut rows: impl Read, sender: &mpsc::Sender<std::io::Result<Bytes>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contents::Section;
+
+    fn item(dump_id: i32, kind: &str, dependencies: &[i32]) -> Item {
+        Item {
+            dump_id,
+            has_data: kind == Entry::TABLE_DATA,
+            kind: kind.to_owned(),
+            schema: Some("public".to_owned()),
+            tag: "t".to_owned(),
+            owner: None,
+            section: Section::Data,
+            dependencies: dependencies.to_vec(),
+            definition: Vec::new(),
+            copy_statement: None,
+            attaches: false,
+            tablespace: None,
+            access_method: None,
+            language: None,
+        }
+    }
+
+    #[test]
+    fn a_table_that_an_extension_made_or_that_was_not_chosen_is_not_emptied() {
+        let items = [
+            item(1, "TABLE", &[]),
+            item(2, "TABLE", &[]),
+            item(3, "EXTENSION", &[]),
+            item(4, "TABLE", &[]),
+            item(11, Entry::TABLE_DATA, &[1]),
+            item(12, Entry::TABLE_DATA, &[2]),
+            // What an extension declares as its users' (pg_extension_config_dump); its own rows are there already.
+            item(13, Entry::TABLE_DATA, &[3]),
+            item(14, Entry::TABLE_DATA, &[4]),
+        ];
+        let made = of_made_tables(&items, &HashSet::from([14]), |id| id != 2);
+        assert_eq!(made, HashSet::from([11]));
+    }
 
     #[test]
     fn a_table_is_emptied_and_filled_with_frozen_rows() {
