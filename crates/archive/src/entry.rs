@@ -161,6 +161,17 @@ impl<S: RangeSource> CopyRows<S> {
         }
     }
 
+    /// The next bytes, some 256 KiB at most and cut anywhere, without copying them; none at the end. Errors are those of reading.
+    pub fn next_piece(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if self.at == self.rows.0.len() {
+            self.rows.0.reserve(STEP);
+            self.refill()?;
+        }
+        let mut piece = std::mem::take(&mut self.rows.0);
+        piece.drain(..std::mem::take(&mut self.at));
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
+
     /// Refills `rows`; leaves it empty at the end.
     fn refill(&mut self) -> io::Result<()> {
         self.rows.0.clear();

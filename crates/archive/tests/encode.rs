@@ -116,6 +116,16 @@ fn pieces_and_chunks_of_any_size_make_the_same_index() {
                 .read_to_end(&mut rows)
                 .unwrap();
             assert_eq!(rows, table.copy_data());
+
+            let mut reader = CopyRows::new(&stored[..], &encoded.index, entry);
+            let mut pieces = vec![0; random.below(20)];
+            let read = reader.read(&mut pieces).unwrap();
+            pieces.truncate(read);
+            while let Some(piece) = reader.next_piece().unwrap() {
+                assert!(!piece.is_empty());
+                pieces.extend(piece);
+            }
+            assert_eq!(pieces, rows);
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::engine::{Engine, OrFailure, internal, lock};
 mod making;
 mod view;
 
-pub(crate) use making::{Making, NewInstance, Purpose, warn_of_leavings, write_out_meanwhile};
+pub(crate) use making::{Making, NewInstance, Purpose, warn_of_leavings};
 pub(crate) use view::checked_name;
 use view::{url, view};
 

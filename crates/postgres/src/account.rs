@@ -114,6 +114,14 @@ impl Account {
         Path::new(ROOTS_PLACE).join("instances").join(name)
     }
 
+    /// Where clusters are kept to be copied ([`crate::prepared`]): in `own`, or for root beside the programs' copies.
+    pub fn place_of_prepared(&self, own: &Path) -> PathBuf {
+        if self.is_other() {
+            return Path::new(ROOTS_PLACE).join("prepared");
+        }
+        own.to_path_buf()
+    }
+
     /// The server programs where this account can run them: where they are, or a copy below `/var/lib/howdah/programs`,
     /// made once per version. Blocks for the copy, some 30 MB.
     ///

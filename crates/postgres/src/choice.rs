@@ -407,20 +407,9 @@ mod tests {
 
     fn item(dump_id: i32, kind: &str, tag: &str, dependencies: &[i32]) -> Item {
         Item {
-            dump_id,
-            has_data: kind == "TABLE DATA",
-            kind: kind.to_owned(),
             schema: Some("public".to_owned()),
-            tag: tag.to_owned(),
-            owner: None,
             section: Section::PreData,
-            dependencies: dependencies.to_vec(),
-            definition: Vec::new(),
-            copy_statement: None,
-            attaches: false,
-            tablespace: None,
-            access_method: None,
-            language: None,
+            ..Item::of_test(dump_id, kind, tag, dependencies)
         }
     }
 

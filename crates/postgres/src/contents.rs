@@ -62,6 +62,29 @@ pub struct Item {
     pub language: Option<String>,
 }
 
+#[cfg(test)]
+impl Item {
+    /// One without a schema, a section or a definition.
+    pub(crate) fn of_test(dump_id: i32, kind: &str, tag: &str, dependencies: &[i32]) -> Self {
+        Self {
+            dump_id,
+            has_data: kind == "TABLE DATA",
+            kind: kind.to_owned(),
+            schema: None,
+            tag: tag.to_owned(),
+            owner: None,
+            section: Section::None,
+            dependencies: dependencies.to_vec(),
+            definition: Vec::new(),
+            copy_statement: None,
+            attaches: false,
+            tablespace: None,
+            access_method: None,
+            language: None,
+        }
+    }
+}
+
 impl Item {
     /// Whether it belongs to the database itself, and so is only restored together with its creation: its settings,
     /// its comment, its privileges (`_tocEntryRequired` in pg_backup_archiver.c).
@@ -287,22 +310,7 @@ mod tests {
 
     #[test]
     fn what_belongs_to_the_database_is_told_from_a_table_called_database() {
-        let item = |kind: &str, tag: &str| Item {
-            dump_id: 1,
-            has_data: false,
-            kind: kind.to_owned(),
-            schema: None,
-            tag: tag.to_owned(),
-            owner: None,
-            section: Section::None,
-            dependencies: Vec::new(),
-            definition: Vec::new(),
-            copy_statement: None,
-            attaches: false,
-            tablespace: None,
-            access_method: None,
-            language: None,
-        };
+        let item = |kind: &str, tag: &str| Item::of_test(1, kind, tag, &[]);
         assert!(item("ACL", "DATABASE shop").is_of_database());
         assert!(item("DATABASE PROPERTIES", "shop").is_of_database());
         assert!(!item("ACL", "TABLE DATABASE").is_of_database());

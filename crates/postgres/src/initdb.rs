@@ -1,10 +1,10 @@
 //! Sets up a new cluster with the bundled initdb.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
+use howdah_archive::manifest::to_hex;
 use howdah_domain::{Failure, FailureCode, Secret};
 use tokio_util::sync::CancellationToken;
 
@@ -47,10 +47,15 @@ impl Default for Setup {
 pub fn random_password() -> Secret {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).expect("BUG: the operating system has no random numbers");
-    Secret::new(bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Secret::new(to_hex(&bytes))
+}
+
+/// Who may log in to a cluster until pg_hba.conf is written anew.
+pub(crate) enum Login {
+    /// Whoever has the superuser's password.
+    Password,
+    /// Nobody but the account that it runs as: there is no password.
+    Nobody,
 }
 
 /// Makes a new cluster with initdb in `folder`/data. The folder must be one that the account of instances reaches
@@ -64,23 +69,23 @@ pub async fn create(
     setup: &Setup,
     cancel: &CancellationToken,
 ) -> Result<(), Error> {
+    run(programs, folder, setup, Login::Password, cancel).await
+}
+
+pub(crate) async fn run(
+    programs: &ServerPrograms,
+    folder: &Path,
+    setup: &Setup,
+    login: Login,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
     let account = Account::for_instances()?;
     let programs = account.reachable(programs)?;
     account.make_folder(folder)?;
     let data = folder.join("data");
 
-    // initdb takes a password from a file only; tempfile makes it 0600 and removes it whatever happens.
-    let writing = |e| Error::io("handing the password to initdb", e);
-    let mut password = tempfile::NamedTempFile::new_in(folder).map_err(writing)?;
-    writeln!(password, "{}", setup.password.expose()).map_err(writing)?;
-    account.own(password.path())?;
-
     let mut command = programs.command(&programs.initdb);
-    command
-        .arg("--pgdata")
-        .arg(&data)
-        .arg("--pwfile")
-        .arg(password.path());
+    command.arg("--pgdata").arg(&data);
     command.args([
         "--username",
         &setup.superuser,
@@ -88,7 +93,21 @@ pub async fn create(
         "--locale",
         &setup.locale,
     ]);
-    command.args(["--auth-local=scram-sha-256", "--auth-host=scram-sha-256"]);
+    let mut password = None;
+    match login {
+        Login::Password => {
+            // initdb takes a password from a file only; tempfile makes it 0600 and removes it whatever happens.
+            let writing = |e| Error::io("handing the password to initdb", e);
+            let file = password.insert(tempfile::NamedTempFile::new_in(folder).map_err(writing)?);
+            writeln!(file, "{}", setup.password.expose()).map_err(writing)?;
+            account.own(file.path())?;
+            command.arg("--pwfile").arg(file.path());
+            command.args(["--auth-local=scram-sha-256", "--auth-host=scram-sha-256"]);
+        }
+        Login::Nobody => {
+            command.args(["--auth-local=peer", "--auth-host=reject"]);
+        }
+    }
     if !setup.durable {
         command.arg("--no-sync");
     }
@@ -99,6 +118,7 @@ pub async fn create(
     account.applied_to(&mut command);
     let child = children::spawn(command, Parting::Kill).map_err(|e| Error::io("starting initdb", e))?;
     let outcome = child.finish(cancel, SAID_BYTES).await;
+    drop(password);
     let made = match outcome {
         Ok(finished) if finished.status.success() => include_our_settings(&data),
         Ok(finished) => Err(Failure::new(

@@ -27,6 +27,7 @@ pub mod outside;
 pub mod parallel;
 pub mod parse;
 pub mod pooler;
+pub mod prepared;
 pub mod probe;
 pub mod programs;
 pub mod quote;

@@ -1,16 +1,15 @@
 //! An instance in the making: set up, tuned for loading, then given to the user or removed.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use howdah_domain::{BackupId, Connection, Failure, InstanceId, Secret};
 use howdah_postgres::account::Account;
 use howdah_postgres::children::Parting;
 use howdah_postgres::instance::{self, Instance, Login, Setup, Stop};
+use howdah_postgres::prepared;
 use howdah_postgres::programs::ServerPrograms;
 use howdah_store::tables::instances::{self, InstanceRow};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::view::free_name;
 use super::{FAREWELL, STOP_PATIENCE, SUPERUSER};
@@ -108,7 +107,7 @@ impl Engine {
             })
             .await
             .or_failure()?;
-        // A keyring takes its time, and so does initdb.
+        // A keyring takes its time, and so does a new cluster.
         let keeping = async {
             if let Some(reference) = &recorded.secret_reference {
                 let label = format!("Howdah: local instance {}", recorded.name);
@@ -116,17 +115,21 @@ impl Engine {
             }
             Ok::<_, Failure>(())
         };
-        let creating = async {
-            instance::create(&programs, &folder, &setup, cancel)
-                .await
-                .or_failure()
+        let kept = account.place_of_prepared(&self.data_dir().join("prepared"));
+        let running = async {
+            prepared::create(&programs, &folder, &setup, &kept, cancel).await?;
+            let options = loading(&setup, new.purpose);
+            let instance = Instance::start(&programs, &folder, &options, cancel).await?;
+            if new.purpose == Purpose::Kept {
+                prepared::set_password(&instance, cancel).await?;
+            }
+            Ok::<_, howdah_postgres::Error>(instance)
         };
         let making = async {
-            tokio::try_join!(keeping, creating)?;
-            let options = loading(&setup, new.purpose);
-            Instance::start(&programs, &folder, &options, cancel)
-                .await
-                .or_failure()
+            // Neither is left in the middle: what is half made could not be removed while it is still being made.
+            let (kept, running) = tokio::join!(keeping, running);
+            kept?;
+            running.or_failure()
         };
         match making.await {
             Ok(instance) => {
@@ -201,36 +204,6 @@ impl Engine {
     }
 }
 
-/// Hands to the disk, every now and then, what is loaded without waiting for it, so that less is left to be waited for at the end. Ends
-/// when dropped.
-pub(crate) fn write_out_meanwhile(making: &Making) -> AbortOnDropHandle<()> {
-    /// How often.
-    const PAUSE: Duration = Duration::from_secs(1);
-    let folder = making.folder.clone();
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(PAUSE).await;
-            let folder = folder.clone();
-            let written = tokio::task::spawn_blocking(move || write_out(&folder)).await;
-            if !matches!(written, Ok(Ok(()))) {
-                // The end waits for all of it, and tells what is wrong.
-                return;
-            }
-        }
-    }))
-}
-
-#[cfg(target_os = "linux")]
-fn write_out(folder: &Path) -> std::io::Result<()> {
-    let opened = std::fs::File::open(folder)?;
-    nix::unistd::syncfs(&opened).map_err(std::io::Error::from)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn write_out(_: &Path) -> std::io::Result<()> {
-    Err(std::io::ErrorKind::Unsupported.into())
-}
-
 /// What could not be removed has its row, and is removed by the next start; the failure to be told is the one before it.
 pub(crate) fn warn_of_leavings(removed: Result<(), Failure>) {
     if let Err(failure) = removed {
@@ -256,6 +229,8 @@ fn loading(setup: &Setup, purpose: Purpose) -> instance::Options {
         ("max_wal_senders", "0"),
         ("archive_mode", "off"),
         ("max_wal_size", "8GB"),
+        // What was written of the log goes at the end, instead of being kept for more.
+        ("wal_recycle", "off"),
         ("checkpoint_timeout", "1h"),
         ("shared_buffers", "256MB"),
         ("maintenance_work_mem", "512MB"),

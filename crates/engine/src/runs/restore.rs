@@ -18,7 +18,7 @@ use crate::api::{RestoreOptions, RestoreTarget, RestoreWish};
 use crate::copies::{Copies, is_about_the_copy};
 use crate::drill::{free_database, major_of};
 use crate::engine::{Engine, OrFailure};
-use crate::instances::{Making, NewInstance, Purpose, checked_name, warn_of_leavings, write_out_meanwhile};
+use crate::instances::{Making, NewInstance, Purpose, checked_name, warn_of_leavings};
 use crate::random;
 use crate::replacing::Replacing;
 use crate::restore::{RestoreRequest, bring_roles, front, restore};
@@ -296,7 +296,6 @@ impl Engine {
                 },
                 jobs: into.jobs,
             };
-            let _writing = write_out_meanwhile(&making);
             Box::pin(restore(&request, &self.0.programs, reporter, cancel)).await
         };
         let keeps_a_part = !into.options.exit_on_error;

@@ -1,7 +1,6 @@
 //! Tables' rows over several connections: each table by its own COPY statement, large ones in parts, largest first.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,8 +24,6 @@ use crate::{Error, classify, quote};
 
 /// A table of which more than twice this many raw bytes are to be restored may be divided among connections.
 const PART: u64 = 64 << 20;
-/// How much is handed to a connection at once.
-const PIECE: usize = 256 * 1024;
 
 impl Restore {
     /// The entries whose rows need not go through the write-ahead log (`wal_level = minimal`, as in a local instance while it is
@@ -178,8 +175,10 @@ fn of_made_tables(items: &[Item], elsewhere: &HashSet<i32>, wanted: impl Fn(i32)
 fn parts(index: &Index, jobs: usize, without_log: &HashSet<i32>, wanted: impl Fn(i32) -> bool) -> Vec<Part> {
     let total: u64 = index.tables().map(|entry| entry.raw_len).sum();
     let part = PART.max(total / (jobs as u64 * 8).max(1));
+    // A connection's share, and what writing a table's log would take besides.
+    let share = total / jobs.max(1) as u64 / 5 * 6;
     let whole_below = |dump_id: i32| match without_log.contains(&dump_id) {
-        true => (2 * part).max(total / jobs.max(1) as u64),
+        true => (2 * part).max(share),
         false => 2 * part,
     };
     let mut parts = Vec::new();
@@ -311,9 +310,9 @@ where
     let (sender, mut pieces) = mpsc::channel::<std::io::Result<Bytes>>(4);
     let (source, index, entry) = (work.source.clone(), Arc::clone(&work.index), entry.clone());
     let reader = tokio::task::spawn_blocking(move || {
-        let rows: Box<dyn Read> = match part.range {
-            None => Box::new(CopyRows::new(source, &index, &entry)),
-            Some((start, end)) => Box::new(CopyRows::part(source, &index, &entry, start, end)),
+        let rows = match part.range {
+            None => CopyRows::new(source, &index, &entry),
+            Some((start, end)) => CopyRows::part(source, &index, &entry, start, end),
         };
         read_pieces(rows, &sender);
     });
@@ -368,23 +367,10 @@ fn emptied_first(statement: &str, schema: &str, name: &str) -> Option<Emptied> {
     })
 }
 
-fn read_pieces(mut rows: impl Read, sender: &mpsc::Sender<std::io::Result<Bytes>>) {
-    loop {
-        let mut piece = vec![0; PIECE];
-        let mut filled = 0;
-        while filled < PIECE {
-            match rows.read(&mut piece[filled..]) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    let _ = sender.blocking_send(Err(error));
-                    return;
-                }
-            }
-        }
-        piece.truncate(filled);
-        if filled == 0 || sender.blocking_send(Ok(piece.into())).is_err() {
+fn read_pieces<S: RangeSource>(mut rows: CopyRows<S>, sender: &mpsc::Sender<std::io::Result<Bytes>>) {
+    while let Some(piece) = rows.next_piece().transpose() {
+        let is_last = piece.is_err();
+        if sender.blocking_send(piece.map(Bytes::from)).is_err() || is_last {
             return;
         }
     }
@@ -392,43 +378,69 @@ fn read_pieces(mut rows: impl Read, sender: &mpsc::Sender<std::io::Result<Bytes>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::contents::Section;
+    use howdah_archive::Frame;
+    use howdah_archive::fingerprint::Fingerprint;
 
-    fn item(dump_id: i32, kind: &str, dependencies: &[i32]) -> Item {
-        Item {
-            dump_id,
-            has_data: kind == Entry::TABLE_DATA,
-            kind: kind.to_owned(),
-            schema: Some("public".to_owned()),
-            tag: "t".to_owned(),
-            owner: None,
-            section: Section::Data,
-            dependencies: dependencies.to_vec(),
-            definition: Vec::new(),
-            copy_statement: None,
-            attaches: false,
-            tablespace: None,
-            access_method: None,
-            language: None,
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_table_that_an_extension_made_or_that_was_not_chosen_is_not_emptied() {
         let items = [
-            item(1, "TABLE", &[]),
-            item(2, "TABLE", &[]),
-            item(3, "EXTENSION", &[]),
-            item(4, "TABLE", &[]),
-            item(11, Entry::TABLE_DATA, &[1]),
-            item(12, Entry::TABLE_DATA, &[2]),
+            Item::of_test(1, "TABLE", "t", &[]),
+            Item::of_test(2, "TABLE", "t", &[]),
+            Item::of_test(3, "EXTENSION", "t", &[]),
+            Item::of_test(4, "TABLE", "t", &[]),
+            Item::of_test(11, Entry::TABLE_DATA, "t", &[1]),
+            Item::of_test(12, Entry::TABLE_DATA, "t", &[2]),
             // What an extension declares as its users' (pg_extension_config_dump); its own rows are there already.
-            item(13, Entry::TABLE_DATA, &[3]),
-            item(14, Entry::TABLE_DATA, &[4]),
+            Item::of_test(13, Entry::TABLE_DATA, "t", &[3]),
+            Item::of_test(14, Entry::TABLE_DATA, "t", &[4]),
         ];
         let made = of_made_tables(&items, &HashSet::from([14]), |id| id != 2);
         assert_eq!(made, HashSet::from([11]));
+    }
+
+    /// An index of two tables of so many raw bytes, in frames of one megabyte.
+    fn two_tables(first: u64, second: u64) -> Index {
+        let entry = |dump_id, raw_offset, raw_len| Entry {
+            dump_id,
+            kind: Entry::TABLE_DATA.to_owned(),
+            schema: "public".to_owned(),
+            name: "t".to_owned(),
+            columns: Vec::new(),
+            copied_into: None,
+            raw_offset,
+            raw_len,
+            data_len: raw_len,
+            rows: 1,
+            fingerprint: Fingerprint::default(),
+        };
+        let frame = |at: u64| Frame {
+            raw_offset: at << 20,
+            raw_len: 1 << 20,
+            stored_offset: at,
+            stored_len: 1,
+            flags: 0,
+        };
+        Index {
+            frames: (0..(first + second) >> 20).map(frame).collect(),
+            entries: vec![entry(1, 0, first), entry(2, first, second)],
+            ..Index::default()
+        }
+    }
+
+    #[test]
+    fn a_table_is_divided_where_its_log_costs_less_than_waiting_for_it() {
+        let parts_of = |largest: u64, without_log: bool| {
+            let index = two_tables(largest << 20, (1000 - largest) << 20);
+            let without_log = HashSet::from_iter(without_log.then_some([1, 2]).into_iter().flatten());
+            let parts = parts(&index, 2, &without_log, |_| true);
+            assert_eq!(parts.iter().map(|part| part.raw_len).sum::<u64>(), 1000 << 20);
+            parts.iter().filter(|part| part.dump_id == 1).count()
+        };
+        assert_eq!(parts_of(550, true), 1);
+        assert!(parts_of(800, true) >= 4);
+        assert!(parts_of(550, false) >= 4);
     }
 
     #[test]

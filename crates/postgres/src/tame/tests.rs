@@ -1,24 +1,4 @@
 use super::*;
-use crate::contents::Section;
-
-fn item(dump_id: i32, kind: &str, tag: &str, dependencies: &[i32]) -> Item {
-    Item {
-        dump_id,
-        has_data: kind == "TABLE DATA",
-        kind: kind.to_owned(),
-        schema: None,
-        tag: tag.to_owned(),
-        owner: None,
-        section: Section::None,
-        dependencies: dependencies.to_vec(),
-        definition: Vec::new(),
-        copy_statement: None,
-        attaches: false,
-        tablespace: None,
-        access_method: None,
-        language: None,
-    }
-}
 
 fn tamed(items: Vec<Item>, machine: &Machine) -> Tamed {
     let contents = Contents {
@@ -40,13 +20,13 @@ fn names(tamed: &Tamed) -> Vec<String> {
 fn what_depends_on_a_missing_extension_is_left_out_with_its_rows() {
     let found = tamed(
         vec![
-            item(1, "EXTENSION", "postgis", &[]),
-            item(2, "COMMENT", "EXTENSION postgis", &[1]),
-            item(3, "TABLE", "places", &[1]),
-            item(4, "TABLE", "plain", &[]),
-            item(5, "TABLE DATA", "places", &[3]),
-            item(6, "TABLE DATA", "plain", &[4]),
-            item(7, "FK CONSTRAINT", "plain place", &[4, 3]),
+            Item::of_test(1, "EXTENSION", "postgis", &[]),
+            Item::of_test(2, "COMMENT", "EXTENSION postgis", &[1]),
+            Item::of_test(3, "TABLE", "places", &[1]),
+            Item::of_test(4, "TABLE", "plain", &[]),
+            Item::of_test(5, "TABLE DATA", "places", &[3]),
+            Item::of_test(6, "TABLE DATA", "plain", &[4]),
+            Item::of_test(7, "FK CONSTRAINT", "plain place", &[4, 3]),
         ],
         &Machine::default(),
     );
@@ -74,16 +54,16 @@ fn what_depends_on_a_missing_extension_is_left_out_with_its_rows() {
 fn a_view_over_a_foreign_partition_is_not_filled() {
     let found = tamed(
         vec![
-            item(1, "TABLE", "parts", &[]),
-            item(2, "FOREIGN TABLE", "part_far", &[]),
-            item(3, "TABLE ATTACH", "part_far", &[2, 1]),
-            item(4, "VIEW", "all", &[1]),
-            item(5, "MATERIALIZED VIEW", "sums", &[4]),
-            item(6, "MATERIALIZED VIEW DATA", "sums", &[5, 99]),
-            item(7, "MATERIALIZED VIEW", "here", &[]),
-            item(8, "MATERIALIZED VIEW DATA", "here", &[7]),
-            item(9, "MATERIALIZED VIEW", "of sums", &[5]),
-            item(10, "MATERIALIZED VIEW DATA", "of sums", &[9, 6]),
+            Item::of_test(1, "TABLE", "parts", &[]),
+            Item::of_test(2, "FOREIGN TABLE", "part_far", &[]),
+            Item::of_test(3, "TABLE ATTACH", "part_far", &[2, 1]),
+            Item::of_test(4, "VIEW", "all", &[1]),
+            Item::of_test(5, "MATERIALIZED VIEW", "sums", &[4]),
+            Item::of_test(6, "MATERIALIZED VIEW DATA", "sums", &[5, 99]),
+            Item::of_test(7, "MATERIALIZED VIEW", "here", &[]),
+            Item::of_test(8, "MATERIALIZED VIEW DATA", "here", &[7]),
+            Item::of_test(9, "MATERIALIZED VIEW", "of sums", &[5]),
+            Item::of_test(10, "MATERIALIZED VIEW DATA", "of sums", &[9, 6]),
         ],
         &Machine::default(),
     );

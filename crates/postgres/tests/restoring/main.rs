@@ -2,6 +2,7 @@
 //! `tables.rs`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+mod loading;
 mod rows_alone;
 mod stopping;
 #[path = "../support/mod.rs"]
@@ -380,47 +381,4 @@ async fn a_database_in_another_encoding_keeps_its_bytes_and_names(
     );
     let comparison = compared(&target, &cluster.password(), &backup.index, 1).await;
     assert_eq!(comparison.mismatches, []);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_large_table_comes_in_over_several_connections_at_once() {
-    let cluster = cluster_with(
-        17,
-        "CREATE UNLOGGED TABLE large AS SELECT g, repeat(md5(g::text), 32) FROM generate_series(1, 260000) g",
-    )
-    .await;
-    let backup = dump(&cluster, &Selection::default()).await.unwrap();
-    assert!(backup.index.raw_len() > 256 << 20);
-    let target = cluster.connection("copy");
-    let most = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let watching = {
-        let (most, stop) = (most.clone(), CancellationToken::new());
-        let client = cluster.client("postgres").await.unwrap();
-        let ended = stop.clone();
-        let task = tokio::spawn(async move {
-            while !stop.is_cancelled() {
-                let sql = "SELECT count(*)::int FROM pg_stat_activity WHERE query LIKE 'COPY public.large%' AND state = 'active'";
-                let count: i32 = client.query_one(sql, &[]).await.unwrap().get(0);
-                most.fetch_max(count.unsigned_abs(), std::sync::atomic::Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
-        (task, ended)
-    };
-    parallel(
-        &restore(17, target.clone(), cluster.password(), create()),
-        &backup,
-        2,
-    )
-    .await
-    .unwrap_or_else(|error| panic!("{:#?}", error.to_failure()));
-    watching.1.cancel();
-    watching.0.await.unwrap();
-    assert_eq!(most.load(std::sync::atomic::Ordering::Relaxed), 2);
-    assert_eq!(
-        compared(&target, &cluster.password(), &backup.index, 1)
-            .await
-            .mismatches,
-        []
-    );
 }
