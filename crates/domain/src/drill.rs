@@ -20,7 +20,7 @@ pub enum DrillWhen {
     /// Only when somebody asks.
     #[default]
     Never,
-    /// Each backup, when it is made.
+    /// Each backup, when it is made; one that was left out then is made up for within a week.
     EachBackup,
     /// The newest backup, once in seven days.
     Weekly,
@@ -29,8 +29,8 @@ pub enum DrillWhen {
 }
 
 impl DrillWhen {
-    /// Whether a database's newest backup is to be proved at `now`: `last` is when a drill of that database last ended, whatever it
-    /// found, and `tried` whether this very backup had one.
+    /// Whether a backup (the newest, or with [`DrillWhen::EachBackup`] any) is to be proved at `now`: `last` is when a drill of that
+    /// database last ended, whatever it found, and `tried` whether this very backup had one.
     pub fn is_due(self, last: Option<Timestamp>, tried: bool, now: Timestamp) -> bool {
         let is_over = |period| last.is_none_or(|last| now.duration_since(last) >= period);
         match self {
@@ -107,8 +107,9 @@ pub struct DrillReport {
     pub definitions: Vec<DefinitionDifference>,
     /// The user's own assertions.
     pub assertions: Vec<AssertionOutcome>,
-    /// What amcheck found wrong with B-tree indexes; none where it is not there to be run.
-    pub index_errors: Option<Vec<String>>,
+    /// What amcheck found wrong with tables and B-tree indexes; none where it is not there to be run.
+    #[serde(alias = "index_errors")]
+    pub amcheck_errors: Option<Vec<String>>,
     /// What this machine cannot have, and what a drill leaves out on purpose, as sentences. No failure by itself.
     pub left_out: Vec<String>,
     /// What could be compared only in part, as sentences.
@@ -227,7 +228,7 @@ impl DrillReport {
         self.tables.iter().all(|table| table.equal)
             && self.restore_errors.is_empty()
             && self.definitions.is_empty()
-            && self.index_errors.as_ref().is_none_or(Vec::is_empty)
+            && self.amcheck_errors.as_ref().is_none_or(Vec::is_empty)
             && self.assertions.iter().all(|outcome| outcome.held == Some(true))
     }
 
@@ -273,7 +274,7 @@ impl DrillReport {
                 }
             ));
         }
-        if let Some(error) = self.index_errors.iter().flatten().next() {
+        if let Some(error) = self.amcheck_errors.iter().flatten().next() {
             return Some(format!("amcheck found an error: {error}"));
         }
         let refused = self
@@ -339,7 +340,7 @@ mod tests {
                 held: Some(true),
                 failure: None,
             }],
-            index_errors: Some(Vec::new()),
+            amcheck_errors: Some(Vec::new()),
             left_out: vec!["The extension postgis is not on this machine.".to_owned()],
             remarks: Vec::new(),
             timings: Vec::new(),
@@ -381,7 +382,7 @@ mod tests {
             .restore_errors
             .push("ERROR: type \"geometry\" does not exist".to_owned());
         let mut index = report();
-        index.index_errors = Some(vec!["orders_pkey: item order invariant violated".to_owned()]);
+        index.amcheck_errors = Some(vec!["orders_pkey: item order invariant violated".to_owned()]);
         let mut unknown = report();
         unknown.assertions[0].held = None;
         let mut false_one = report();

@@ -14,10 +14,9 @@ use howdah_domain::drill::{
 use howdah_domain::units::size;
 use howdah_domain::{Failure, FailureCode, InstanceId, Phase, TableName};
 use howdah_postgres::ServerVersion;
-use howdah_postgres::checks::{analyze, ask_assertions, check_indexes};
+use howdah_postgres::checks::{amcheck, analyze, ask_assertions};
 use howdah_postgres::compare::{self, Comparison};
 use howdah_postgres::contents::Contents;
-use howdah_postgres::definitions::Definitions;
 use howdah_postgres::globals;
 use howdah_postgres::restore::{Options, Restored};
 use howdah_postgres::tame::LeftOut;
@@ -261,10 +260,10 @@ impl Prover<'_> {
             .programs
             .client_for(self.manifest.client.major)
             .or_failure()?;
-        let restored =
-            Definitions::of_database(&client, &target, secret, &self.manifest.encoding, self.cancel)
-                .await
-                .or_failure()?;
+        let restored = definitions
+            .of_restored(&client, &target, secret, &self.manifest.encoding, self.cancel)
+            .await
+            .or_failure()?;
         let mut definitions = definitions.differences(&restored);
         definitions.retain(|one| !excused.left_out.iter().any(|left| is_of(left, one)));
         clockwork.ended(DrillStep::Definitions);
@@ -272,7 +271,7 @@ impl Prover<'_> {
         self.reporter.phase(Phase::Asserting);
         let session = session(&target, secret, self.cancel).await?;
         analyze(&session, self.cancel).await.or_failure()?;
-        let index_errors = check_indexes(&session, self.cancel).await.or_failure()?;
+        let amcheck_errors = amcheck(&session, self.cancel).await.or_failure()?;
         clockwork.ended(DrillStep::Check);
 
         let assertions = ask_assertions(
@@ -301,7 +300,7 @@ impl Prover<'_> {
             restore_errors,
             definitions,
             assertions,
-            index_errors,
+            amcheck_errors,
             left_out,
             remarks: comparison.remarks,
             timings: clockwork.timings,

@@ -54,14 +54,16 @@ pub fn page(report: &DrillReport) -> String {
     tables(&mut page, &report.tables);
     definitions(&mut page, report);
     assertions(&mut page, report);
-    match &report.index_errors {
+    match &report.amcheck_errors {
         None => {
             page.push_str(
-                "<h2>Indexes</h2>\n<p>They were not checked: this PostgreSQL has no amcheck.</p>\n",
+                "<h2>Tables and indexes</h2>\n<p>They were not checked: this PostgreSQL has no amcheck.</p>\n",
             );
         }
         Some(errors) if errors.is_empty() => {
-            page.push_str("<h2>Indexes</h2>\n<p class=\"good\">✓ amcheck found nothing wrong.</p>\n");
+            page.push_str(
+                "<h2>Tables and indexes</h2>\n<p class=\"good\">✓ amcheck found nothing wrong.</p>\n",
+            );
         }
         Some(errors) => list(&mut page, "What amcheck found", errors),
     }
@@ -179,7 +181,7 @@ fn step(step: DrillStep) -> &'static str {
         DrillStep::Restore => "Restoring",
         DrillStep::Compare => "Comparing rows",
         DrillStep::Definitions => "Comparing definitions",
-        DrillStep::Check => "Statistics and indexes",
+        DrillStep::Check => "Statistics and amcheck",
         DrillStep::Assertions => "Assertions",
     }
 }
@@ -223,7 +225,7 @@ mod tests {
                 held: Some(true),
                 failure: None,
             }],
-            index_errors: None,
+            amcheck_errors: None,
             left_out: Vec::new(),
             remarks: Vec::new(),
             timings: Vec::new(),

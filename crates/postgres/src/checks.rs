@@ -1,4 +1,4 @@
-//! What a restored database is asked besides its rows: statistics, whether its indexes are sound, whether the user's assertions hold.
+//! What a restored database is asked besides its rows: statistics, whether its tables and indexes are sound, whether the user's assertions hold.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::connect::Session;
 use crate::{Error, quote, words};
 
-/// How long the statistics of a whole database may take, and the check of one index.
+/// How long the statistics of a whole database may take, and the check of one table or index.
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
-/// Index errors that are told; a broken collation breaks every index of text.
+/// What of amcheck's findings is told; a broken collation breaks every index of text.
 const MOST_ERRORS: usize = 50;
 
 /// Gathers a database's statistics, as any database needs them that queries run on.
@@ -28,54 +28,82 @@ pub async fn analyze(session: &Session, cancel: &CancellationToken) -> Result<()
         .await
 }
 
-/// Checks every B-tree index with the extension `amcheck`, which is made for it where it is not there. Answers what is wrong, as
-/// sentences; none where the server has no such extension.
+/// Checks every table (since 14) and every B-tree index with the extension `amcheck`, as the program `pg_amcheck` does; it is made where it
+/// is not there. Answers what is wrong, as sentences; none where the server has no such extension.
 ///
 /// # Errors
 /// The connection breaks; [`Error::Cancelled`].
-pub async fn check_indexes(
-    session: &Session,
-    cancel: &CancellationToken,
-) -> Result<Option<Vec<String>>, Error> {
-    const WHAT: &str = "checking the indexes";
+pub async fn amcheck(session: &Session, cancel: &CancellationToken) -> Result<Option<Vec<String>>, Error> {
     let Some(schema) = amcheck_schema(session, cancel).await? else {
         return Ok(None);
     };
-    let listed = session.client.query_typed(
-        "SELECT i.indexrelid, n.nspname::text, c.relname::text
+    let schema = quote::ident(&schema);
+    let mut wrong = Vec::new();
+    if session.server_version.major >= 14 {
+        // Beside each table the one with its long values; 0 where there is none.
+        let tables = "SELECT i.oid, n.nspname::text, c.relname::text || i.what
+             FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_am a ON a.oid = c.relam
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             CROSS JOIN LATERAL (VALUES (c.oid, ''), (c.reltoastrelid, ' (its long values)')) i(oid, what)
+             WHERE a.amname = 'heap' AND c.relkind IN ('r', 'm') AND i.oid <> 0
+               AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
+             ORDER BY 2, 3";
+        let check = format!(
+            "SELECT 'block ' || blkno || coalesce(', row ' || offnum, '') || ': ' || msg
+             FROM {schema}.verify_heapam($1::oid::regclass) LIMIT 5"
+        );
+        check_each(session, tables, &check, &mut wrong, cancel).await?;
+    }
+    let indexes = "SELECT i.indexrelid, n.nspname::text, c.relname::text
          FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
          JOIN pg_catalog.pg_am a ON a.oid = c.relam
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
          WHERE a.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND i.indisready
            AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
-         ORDER BY 2, 3",
-        &[],
-    );
-    let indexes = session.run(WHAT, PATIENCE, cancel, listed).await?;
-    let check = format!(
-        "SELECT {}.bt_index_check($1::oid::regclass)",
-        quote::ident(&schema)
-    );
-    let mut wrong = Vec::new();
-    for row in indexes {
+         ORDER BY 2, 3";
+    // It refuses, or answers one row that says nothing.
+    let check = format!("SELECT NULL::text FROM {schema}.bt_index_check($1::oid::regclass) OFFSET 1");
+    check_each(session, indexes, &check, &mut wrong, cancel).await?;
+    if wrong.len() > MOST_ERRORS {
+        wrong.truncate(MOST_ERRORS);
+        wrong.push("and more.".to_owned());
+    }
+    Ok(Some(wrong))
+}
+
+/// Runs a check on each of the relations that a query lists with OID, schema and name. Adds what it answers or is refused with, up to one
+/// more than will be told.
+async fn check_each(
+    session: &Session,
+    relations: &str,
+    check: &str,
+    wrong: &mut Vec<String>,
+    cancel: &CancellationToken,
+) -> Result<(), Error> {
+    const WHAT: &str = "checking tables and indexes";
+    let listed = session.client.query_typed(relations, &[]);
+    for row in session.run(WHAT, PATIENCE, cancel, listed).await? {
+        if wrong.len() > MOST_ERRORS {
+            break;
+        }
         let (oid, schema, name): (u32, String, String) = (row.get(0), row.get(1), row.get(2));
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&oid, Type::OID)];
-        let checked = session.client.query_typed(&check, &parameters);
+        let checked = session.client.query_typed(check, &parameters);
         match session.run(WHAT, PATIENCE, cancel, checked).await {
-            Ok(_) => {}
+            Ok(found) => wrong.extend(found.iter().map(|row| {
+                let said: String = row.get(0);
+                format!("{schema}.{name}: {said}")
+            })),
             Err(Error::Query { source, .. }) if source.as_db_error().is_some() => {
-                if wrong.len() == MOST_ERRORS {
-                    wrong.push("and more.".to_owned());
-                    break;
-                }
                 let said = source.as_db_error().map_or("", |error| error.message());
                 wrong.push(format!("{schema}.{name}: {said}"));
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(wrong))
+    Ok(())
 }
 
 /// The schema that `amcheck` is in, once it is made; none where it cannot be had.

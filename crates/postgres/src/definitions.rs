@@ -1,9 +1,10 @@
 //! What a restored database is made of, against what the archive says: definitions compared by pg_dump's own words.
 //!
 //! Both sides are tables of contents: the backup's own, and that of a `pg_dump --schema-only` of the restored database by the same
-//! major. The source is never asked: it has moved on. Rows and sequences' values are compared elsewhere (`compare.rs`).
+//! major (and of one of its large objects, where there are any). The source is never asked: it has moved on. Rows and sequences' values are compared elsewhere (`compare.rs`).
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Read;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::selection::Chosen;
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
 /// What stands in a table of contents and defines nothing, or is compared elsewhere.
-const NOT_COMPARED: [&str; 13] = [
+const NOT_COMPARED: [&str; 11] = [
     "ENCODING",
     "STDSTRINGS",
     "SEARCHPATH",
@@ -35,12 +36,13 @@ const NOT_COMPARED: [&str; 13] = [
     "TABLE DATA",
     "MATERIALIZED VIEW DATA",
     "SEQUENCE SET",
-    "BLOB",
     "BLOBS",
-    "BLOB METADATA",
     "STATISTICS DATA",
     "DUMP TIMESTAMP",
 ];
+
+/// A large object (before 17), or several of one owner and with the same privileges.
+const LARGE_OBJECTS: [&str; 2] = ["BLOB", "BLOB METADATA"];
 
 /// What names a definition: pg_dump's word for its kind, its schema, its tag (a function's has its argument types).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,6 +78,12 @@ struct Definition {
 }
 
 impl Definitions {
+    /// Whether there are large objects among them.
+    fn has_large_objects(&self) -> bool {
+        let mut kinds = self.by_key.keys().map(|key| key.kind.as_str());
+        kinds.any(|kind| LARGE_OBJECTS.contains(&kind))
+    }
+
     /// Reads them off the front of an archive. Blocks as its reader does.
     ///
     /// # Errors
@@ -106,28 +114,48 @@ impl Definitions {
         Ok(gathered.definitions)
     }
 
-    /// Reads them from a database, with pg_dump.
+    /// Reads from a restored database, with pg_dump, what these (the backup's) are to be compared with.
     ///
     /// # Errors
     /// pg_dump's; [`Error::Cancelled`].
-    pub async fn of_database(
+    pub async fn of_restored(
+        &self,
         client: &Client,
         connection: &Connection,
         secret: Option<&Secret>,
         encoding: &str,
         cancel: &CancellationToken,
     ) -> Result<Self, Error> {
-        let chosen = Chosen {
-            flags: vec!["--schema-only".into()],
-            encoding: encoding.to_owned(),
-            settings: BTreeMap::new(),
-            warnings: Vec::new(),
+        let restored = |flags: &[&str]| {
+            let chosen = Chosen {
+                flags: flags.iter().map(OsString::from).collect(),
+                encoding: encoding.to_owned(),
+                settings: BTreeMap::new(),
+                warnings: Vec::new(),
+            };
+            async move { Self::dumped(client, connection, secret, &chosen, cancel).await }
         };
+        let mut all = restored(&["--schema-only"]).await?;
+        if self.has_large_objects() {
+            // They count as data, and so do their owners, privileges and comments.
+            let flags = ["--data-only", "--blobs", "--exclude-table-data=*.*"];
+            all.by_key.extend(restored(&flags).await?.by_key);
+        }
+        Ok(all)
+    }
+
+    async fn dumped(
+        client: &Client,
+        connection: &Connection,
+        secret: Option<&Secret>,
+        chosen: &Chosen,
+        cancel: &CancellationToken,
+    ) -> Result<Self, Error> {
         let mut running = Dump {
             client,
             connection,
             secret,
-            chosen: &chosen,
+            chosen,
             lock_wait: LOCK_WAIT,
             verbose: false,
         }
@@ -200,8 +228,8 @@ impl Sink for Gathered {
         let of = |what: &str| {
             matches!(kind.as_str(), "COMMENT" | "ACL" | "SECURITY LABEL") && tag.starts_with(what)
         };
-        // What belongs to the database as a whole has another name there, and a dump of definitions has no large objects.
-        if of("DATABASE ") || of("LARGE OBJECT") || NOT_COMPARED.contains(&kind.as_str()) {
+        // What belongs to the database as a whole has another name there.
+        if of("DATABASE ") || NOT_COMPARED.contains(&kind.as_str()) {
             return;
         }
         let key = Key {

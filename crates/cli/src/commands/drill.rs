@@ -89,7 +89,7 @@ fn tell(backup: &StoredBackup, report: &DrillReport, page: Option<&Path>, took: 
             "held": outcome.held,
             "error": outcome.failure,
         })).collect::<Vec<_>>(),
-        "index_errors": report.index_errors,
+        "amcheck_errors": report.amcheck_errors,
         "left_out": report.left_out,
         "remarks": report.remarks,
         "server_version": report.server_version,
@@ -127,7 +127,7 @@ fn tell(backup: &StoredBackup, report: &DrillReport, page: Option<&Path>, took: 
     }));
     told.extend(
         report
-            .index_errors
+            .amcheck_errors
             .iter()
             .flatten()
             .map(|error| format!("  {error}")),

@@ -22,7 +22,7 @@ async fn a_backup_of_every_kind_of_object_is_proved(#[values(13, 14, 15, 16, 17,
     assert_eq!(report.rows, made.manifest.rows);
     assert!(report.tables.len() > 20, "{:?}", report.tables);
     assert!(report.server_version.starts_with(&major.to_string()));
-    assert_eq!(report.index_errors, Some(Vec::new()));
+    assert_eq!(report.amcheck_errors, Some(Vec::new()));
 }
 
 #[rstest]

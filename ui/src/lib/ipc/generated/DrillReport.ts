@@ -54,9 +54,9 @@ definitions: Array<DefinitionDifference>,
  */
 assertions: Array<AssertionOutcome>, 
 /**
- * What amcheck found wrong with B-tree indexes; none where it is not there to be run.
+ * What amcheck found wrong with tables and B-tree indexes; none where it is not there to be run.
  */
-index_errors: Array<string> | null, 
+amcheck_errors: Array<string> | null, 
 /**
  * What this machine cannot have, and what a drill leaves out on purpose, as sentences. No failure by itself.
  */

@@ -108,7 +108,7 @@ export const restore = {
   'drill.assertions': 'Assertions',
   'drill.held': 'True',
   'drill.not_held': 'Not true',
-  'drill.indexes': 'Indexes',
+  'drill.indexes': 'Tables and indexes',
   'drill.indexes_sound': 'amcheck found nothing wrong',
   'drill.indexes_unchecked': 'Not checked: this PostgreSQL has no amcheck',
   'drill.left_out': 'Left out',
@@ -118,6 +118,6 @@ export const restore = {
   'drill.step_restore': 'restore {duration}',
   'drill.step_compare': 'compare {duration}',
   'drill.step_definitions': 'definitions {duration}',
-  'drill.step_check': 'indexes {duration}',
+  'drill.step_check': 'amcheck {duration}',
   'drill.step_assertions': 'assertions {duration}',
 } as const satisfies Messages;
