@@ -1,5 +1,6 @@
 //! A drill as a run: asked for by a person, or by a plan's rule; and which backups are due for one.
 
+use howdah_domain::drill::DrillWhen;
 use howdah_domain::{BackupId, DrillReport, Failure, FailureCode, RunId, RunKind, RunState, Trigger};
 use howdah_store::tables::backups::{self, Backup};
 use howdah_store::tables::runs::Run;
@@ -25,8 +26,11 @@ const PAUSE: SignedDuration = SignedDuration::from_hours(24);
 /// A database's newest runs, among which such a drill is looked for.
 const LOOKED_BACK: u32 = 100;
 
-/// Backups among which the first one since the last drill is looked for.
-const WAITING: u32 = 100;
+/// Backups among which the first one since the last drill is looked for, and those that had none.
+const WAITING: u32 = 200;
+
+/// Where each backup is to be proved, what a busy or sleeping machine left out is made up for, newest first, if it is not older.
+const MADE_UP_FOR: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 /// Connections of a drill.
 pub(crate) const JOBS: usize = 2;
@@ -152,10 +156,22 @@ impl Engine {
                         continue;
                     };
                     let last = standings.get(&id).map(|standing| standing.newest.finished_at);
-                    let tried = had_one.contains(&newest.id);
-                    if !plan.drill.when.is_due(last, tried, now) {
+                    let when = plan.drill.when;
+                    let is_due = |backup: &Backup| when.is_due(last, had_one.contains(&backup.id), now);
+                    if when != DrillWhen::EachBackup && !is_due(&newest) {
                         continue;
                     }
+                    let earlier = backups::good_before(c, &id, newest.started_at, WAITING)?;
+                    let mut waiting = vec![newest];
+                    if when == DrillWhen::EachBackup {
+                        let oldest = now.checked_sub(MADE_UP_FOR).unwrap_or(Timestamp::MIN);
+                        let young = earlier.iter().filter(|backup| backup.finished_at > oldest);
+                        waiting.extend(young.cloned());
+                    }
+                    waiting.retain(is_due);
+                    let (Some(wanted), Some(waits_longest)) = (waiting.first(), waiting.last()) else {
+                        continue;
+                    };
                     let pause = now.checked_sub(PAUSE).unwrap_or(Timestamp::MIN);
                     let failed_lately = runs::of_database(c, &id, LOOKED_BACK)?.iter().any(|run| {
                         run.kind == RunKind::Drill
@@ -166,15 +182,17 @@ impl Engine {
                         continue;
                     }
                     // With a backup every hour the newest is never old: it is the first one since the last drill that waits.
-                    let earlier = backups::good_before(c, &id, newest.started_at, WAITING)?;
                     let first = earlier
                         .iter()
                         .map(|backup| backup.finished_at)
                         .take_while(|at| last.is_none_or(|last| *at > last))
                         .last()
-                        .unwrap_or(newest.finished_at);
-                    let since = plan.drill.when.due_since(last, first);
-                    due.push((since, newest));
+                        .unwrap_or(wanted.finished_at);
+                    let since = match when {
+                        DrillWhen::EachBackup => waits_longest.finished_at,
+                        _ => when.due_since(last, first),
+                    };
+                    due.push((since, wanted.clone()));
                 }
                 // Whoever waits for longest comes first.
                 due.sort_by(|a, b| (a.0, &a.1.id).cmp(&(b.0, &b.1.id)));

@@ -89,6 +89,38 @@ async fn each_backup_is_proved_when_it_is_made_and_the_pages_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_left_out_within_a_week_is_made_up_for_newest_first() {
+    let cluster = Cluster::start(18).await.unwrap();
+    let test = TestEngine::start().await;
+    let draft = kept(&test, &cluster, DrillRule::default()).await;
+    let mut made = Vec::new();
+    // In the end they are eight, five and four days old.
+    for days in [3, 1, 4] {
+        made.push(test.backed_up().await.id);
+        test.clock.turn(SignedDuration::from_hours(24 * days));
+    }
+    let changed = PlanDraft {
+        drill: Some(DrillRule {
+            when: DrillWhen::EachBackup,
+            assertions: Vec::new(),
+        }),
+        ..draft
+    };
+    test.engine.save_plan(changed).await.unwrap();
+    let proved: Vec<_> = test
+        .after_drills(2)
+        .await
+        .into_iter()
+        .map(|run| run.backup_id.unwrap())
+        .collect();
+    // Runs are listed newest first.
+    assert_eq!(proved, [made[1].clone(), made[2].clone()]);
+    test.engine.look_after_things();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(test.drills().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_weekly_drill_comes_once_a_week() {
     let cluster = Cluster::start(18).await.unwrap();
     let test = TestEngine::start().await;
