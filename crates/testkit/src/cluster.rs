@@ -1,6 +1,6 @@
 //! A real PostgreSQL for one test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -51,6 +51,7 @@ pub struct ClusterBuilder {
     encryption: Encryption,
     settings: Vec<(String, String)>,
     hba: Vec<String>,
+    place: Option<PathBuf>,
 }
 
 impl ClusterBuilder {
@@ -75,6 +76,13 @@ impl ClusterBuilder {
         self
     }
 
+    /// In a folder of choice, where it would be in memory: for what is compared with something on a disk.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        self.place = Some(folder.to_owned());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -83,7 +91,7 @@ impl ClusterBuilder {
         let programs = Programs::locate(None)
             .and_then(|all| all.server(self.major))
             .map_err(told)?;
-        let copy = template::copy(&programs).await?;
+        let copy = template::copy(&programs, self.place.as_deref()).await?;
         let mut options = Options {
             password: copy.password.clone(),
             login: Login::Password,
@@ -166,6 +174,7 @@ impl Cluster {
             encryption: Encryption::None,
             settings: Vec::new(),
             hba: Vec::new(),
+            place: None,
         }
     }
 

@@ -57,10 +57,10 @@ fn remove(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// Copies the template of these programs, which is made first if there is none.
-pub(crate) async fn copy(programs: &ServerPrograms) -> anyhow::Result<Copy> {
+/// Copies the template of these programs, which is made first if there is none; in `place` or where it is quickest.
+pub(crate) async fn copy(programs: &ServerPrograms, place: Option<&Path>) -> anyhow::Result<Copy> {
     let account = Account::for_instances()?;
-    let root = root()?;
+    let root = root(place)?;
     let template = made(programs, &root).await?;
 
     // The lock is taken before the folder has the name that the sweep looks for.
@@ -105,9 +105,10 @@ const MEMORY: &str = "/dev/shm";
 const MEMORY_NEEDED: u64 = 4 << 30;
 
 /// Where templates and copies lie: short, for the sockets' paths, and reachable for the account that runs PostgreSQL.
-fn root() -> anyhow::Result<PathBuf> {
-    let place = match std::env::var_os(FOLDER_VARIABLE) {
-        Some(named) => PathBuf::from(named),
+fn root(place: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let named = std::env::var_os(FOLDER_VARIABLE).map(PathBuf::from);
+    let place = match place.map(Path::to_path_buf).or(named) {
+        Some(place) => place,
         None if free_bytes(Path::new(MEMORY)) >= MEMORY_NEEDED => PathBuf::from(MEMORY),
         None => std::env::temp_dir(),
     };

@@ -39,7 +39,8 @@ pub(crate) async fn measure(
     cluster.create_database("tiny").await?;
     cluster.sql("tiny", "CREATE TABLE one AS SELECT 1 AS n").await?;
     let tiny = back_up(cluster, "tiny", folder)?;
-    let mut builder = Cluster::builder(client.major);
+    // On the same disk as what howdah restores into.
+    let mut builder = Cluster::builder(client.major).within(folder);
     for (name, value) in LOADING {
         builder = builder.set(name, value);
     }

@@ -12,6 +12,7 @@ mod measure;
 mod text;
 mod wide;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -157,6 +158,8 @@ async fn compare(arguments: &Arguments, programs: &Programs, major: u16) -> anyh
         began.elapsed().as_secs_f64()
     );
     let temporary = tempfile::tempdir()?;
+    // A server of ours lies in it, which as root runs under another account.
+    std::fs::set_permissions(temporary.path(), std::fs::Permissions::from_mode(0o755))?;
     let folder = arguments.folder.as_deref().unwrap_or_else(|| temporary.path());
 
     let bench = Bench {
