@@ -5,11 +5,13 @@
 //! database, no file, no network and no clock of its own: time and chance are arguments.
 
 pub mod backup;
+pub mod check;
 pub mod clock;
 pub mod destination;
 pub mod drill;
 pub mod failure;
 pub mod id;
+pub mod latency;
 pub mod plan;
 pub mod restore;
 pub mod retention;
