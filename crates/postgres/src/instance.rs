@@ -351,7 +351,8 @@ async fn wait_until_ready(
     loop {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let mut lines = text.lines();
-        if lines.next() == Some(&ours) && lines.nth(6).is_some_and(|status| status.trim() == "ready") {
+        let status = (lines.next() == Some(&ours)).then(|| lines.nth(6)).flatten();
+        if matches!(status.map(str::trim), Some("ready" | "standby")) {
             return Ok(Readiness::Ready);
         }
         if child.ended().is_some() {

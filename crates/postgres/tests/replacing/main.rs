@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use howdah_domain::{FailureCode, Secret};
+use howdah_postgres::account::Account;
 use howdah_postgres::replace::{Place, Record, drop_kept, place, prepare, put_back, remarks, repair, swap};
 use howdah_postgres::{Error, Session};
 use howdah_testkit::Cluster;
@@ -210,7 +211,7 @@ async fn an_owner_who_may_create_databases_swaps_and_others_are_told_what_they_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prepared_transactions_standbys_and_sessions_on_the_database_itself_are_refused_beforehand() {
+async fn prepared_transactions_and_sessions_on_the_database_itself_are_refused_beforehand() {
     let cluster = two_databases(
         Cluster::builder(16).set("max_prepared_transactions", "3"),
         NAME,
@@ -232,6 +233,20 @@ async fn prepared_transactions_standbys_and_sessions_on_the_database_itself_are_
     let refused = failure(prepare(&session, NAME, RESTORED, at(), &never()).await);
     assert_eq!(refused.code, FailureCode::Busy);
     assert!(refused.hint.unwrap().contains("COMMIT PREPARED"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_standby_nothing_is_replaced() {
+    let mut cluster = two_databases(Cluster::builder(17), NAME, RESTORED).await;
+    cluster.stop().await.unwrap();
+    // It waits for ever for a primary, and answers who reads.
+    let signal = cluster.folder().join("data/standby.signal");
+    std::fs::write(&signal, "").unwrap();
+    Account::for_instances().unwrap().own(&signal).unwrap();
+    cluster.start_again().await.unwrap();
+    let refused = failure(prepare(&of(&cluster).await, NAME, RESTORED, at(), &never()).await);
+    assert_eq!(refused.code, FailureCode::InvalidInput);
+    assert!(refused.message.contains("standby"), "{}", refused.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
