@@ -115,10 +115,8 @@ pub enum Health {
 pub struct Standing {
     /// How it stands.
     pub health: Health,
-    /// Since when.
+    /// Since when; where failures in a row led to it, since the first of them.
     pub since: Timestamp,
-    /// The first of the failures in a row, where there are any.
-    first_failure: Option<Timestamp>,
     /// Since when it has been down, whatever could not be asked meanwhile.
     pub down_since: Option<Timestamp>,
 }
@@ -150,7 +148,6 @@ impl Standing {
                 why: Blind::NotRunning,
             },
             since: now,
-            first_failure: None,
             down_since: None,
         }
     }
@@ -168,7 +165,6 @@ impl Standing {
                 let next = Self {
                     health,
                     since: moved(health),
-                    first_failure: None,
                     ..self
                 };
                 (next, None)
@@ -193,7 +189,6 @@ impl Standing {
                 let next = Self {
                     health,
                     since: moved(health),
-                    first_failure: None,
                     down_since: None,
                 };
                 (next, turn)
@@ -208,21 +203,18 @@ impl Standing {
             let next = Self {
                 health: Health::Down,
                 since: if is_new { at } else { self.since },
-                first_failure: None,
                 down_since: Some(down_since),
             };
             return (next, None);
         }
-        let first = self.first_failure.unwrap_or(at);
-        let times = match self.health {
-            Health::Failing { times, .. } => times.saturating_add(1),
-            _ => 1,
+        let (first, times) = match self.health {
+            Health::Failing { times, .. } => (self.since, times.saturating_add(1)),
+            _ => (at, 1),
         };
         if times >= of {
             let next = Self {
                 health: Health::Down,
                 since: first,
-                first_failure: None,
                 down_since: Some(first),
             };
             return (next, Some(Turn::WentDown { since: first }));
@@ -230,7 +222,6 @@ impl Standing {
         let next = Self {
             health: Health::Failing { times, of },
             since: first,
-            first_failure: Some(first),
             down_since: None,
         };
         (next, None)

@@ -100,11 +100,11 @@ fn name(programs: &ServerPrograms, setup: &Setup) -> String {
         digest.update(part);
         digest.update([0]);
     }
-    format!("{}{}", prefix(programs.major), &to_hex(&digest.finalize())[..16])
-}
-
-fn prefix(major: u16) -> String {
-    format!("{major}-v{VERSION}-")
+    format!(
+        "{}-v{VERSION}-{}",
+        programs.major,
+        &to_hex(&digest.finalize())[..16]
+    )
 }
 
 #[derive(Debug, Clone)]
