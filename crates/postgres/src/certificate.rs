@@ -22,7 +22,7 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 
 mod names;
 #[cfg(test)]
-mod pem;
+pub(crate) mod pem;
 
 pub(crate) use names::names_for_old_libpq;
 use names::names_host;
@@ -234,6 +234,18 @@ fn within_validity(cert: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustl
     Ok(())
 }
 
+/// The last moment at which a certificate is valid (RFC 5280, `notAfter`). None where it cannot be read.
+pub fn expires(cert: &CertificateDer<'_>) -> Option<jiff::Timestamp> {
+    let certificate = Certificate::from_der(cert).ok()?;
+    let seconds = certificate
+        .tbs_certificate
+        .validity
+        .not_after
+        .to_unix_duration()
+        .as_secs();
+    jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()
+}
+
 /// The data that binds a SCRAM login to this TLS session (RFC 5929, `tls-server-end-point`): a hash of the server's
 /// certificate by the algorithm that signed it, SHA-256 where that was MD5 or SHA-1. None where no hash is defined.
 pub fn server_end_point(cert: &CertificateDer<'_>) -> Option<Vec<u8>> {
@@ -340,6 +352,14 @@ mod tests {
                 "byte {at}"
             );
         }
+    }
+
+    #[test]
+    fn a_certificate_says_until_when_it_is_valid() {
+        let certificate = CertificateDer::from_pem_slice(AUTHORITY.as_bytes()).unwrap();
+        let expected: jiff::Timestamp = "2036-11-20T19:18:11Z".parse().unwrap();
+        assert_eq!(expires(&certificate), Some(expected));
+        assert_eq!(expires(&CertificateDer::from(vec![1, 2, 3])), None);
     }
 
     #[test]

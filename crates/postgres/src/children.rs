@@ -4,7 +4,7 @@
 //! death signal*: when Howdah dies, even by `kill -9`, the kernel ends the child. It knows nothing of PostgreSQL: which
 //! program, which arguments and which signal are the caller's choice.
 //!
-//! This is the only module with `unsafe`: [`std::os::unix::process::CommandExt::pre_exec`] runs code between fork and
+//! With `network/lookup.rs` this is the only module with `unsafe`: [`std::os::unix::process::CommandExt::pre_exec`] runs code between fork and
 //! exec. What runs there makes only system calls (prctl, getppid, unshare, open, write, _exit), which allocate nothing and take no
 //! lock.
 //!

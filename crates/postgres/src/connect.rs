@@ -7,12 +7,9 @@
 use std::fmt;
 use std::future::{Future, Ready, ready};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
 use howdah_domain::{Connection, Failure, FailureCode, Secret, TlsMode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -24,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tls::{self, TlsState, Verified};
 use crate::wire::Wire;
-use crate::{Error, certificate, classify, tunnel, words};
+use crate::{Error, certificate, classify, dial, tunnel, words};
 
+pub use crate::dial::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL};
 pub use crate::version::ServerVersion;
 
 /// The name under which Howdah appears in `pg_stat_activity`.
@@ -172,55 +170,15 @@ async fn attempt(
     on_stage: &mut (dyn FnMut(Stage) + Send),
 ) -> Result<Session, Error> {
     let begun = Instant::now();
-    let (stream, state) = if let Some(near_end) = tunnel::near_end(connection)? {
-        let (address, dialled) = dial_address(near_end).await;
-        let stream = dialled.map_err(|error| {
-            words::connecting(FailureCode::ConnectionLost, connection).details(format!("{address}: {error}"))
-        })?;
-        reached.store(true, Ordering::Relaxed);
-        on_stage(Stage::Reached(begun.elapsed()));
-        let stream = Wire::tcp(stream);
-        if connection.is_socket() {
-            // The server's own socket, on which there is no TLS.
-            (stream, TlsState::plain(connection))
-        } else {
-            secure(connection, stream).await?
+    let (wire, state) = reach(connection, begun, &mut |stage| {
+        if matches!(stage, Stage::Reached(_)) {
+            reached.store(true, Ordering::Relaxed);
         }
-    } else if connection.is_socket() {
-        let stream = dial_socket(connection).await?;
-        reached.store(true, Ordering::Relaxed);
-        on_stage(Stage::Reached(begun.elapsed()));
-        (stream, TlsState::plain(connection))
-    } else {
-        let stream = dial_tcp(connection).await?;
-        reached.store(true, Ordering::Relaxed);
-        on_stage(Stage::Reached(begun.elapsed()));
-        secure(connection, stream).await?
-    };
+        on_stage(stage);
+    })
+    .await?;
     let reached_after = begun.elapsed();
-    on_stage(Stage::Secured(state.clone()));
-    let encrypted = state.encrypted;
-
-    let mut config = Config::new();
-    config
-        .user(&connection.role)
-        .dbname(&connection.database)
-        .application_name(application_name);
-    if let Some(password) = password.filter(|password| !password.is_empty()) {
-        config.password(password.expose());
-    }
-    if encrypted {
-        // The handshake is done: what "connects" below hands over the stream as it is.
-        config
-            .ssl_mode(SslMode::Require)
-            .ssl_negotiation(SslNegotiation::Direct);
-    } else {
-        config.ssl_mode(SslMode::Disable);
-    }
-    let (client, driver) = config
-        .connect_raw(stream, Secured)
-        .await
-        .map_err(|error| login_failure(connection, encrypted, &error))?;
+    let (client, driver) = log_in(connection, password, application_name, wire).await?;
     let latency = begun.elapsed();
     let server_version = driver
         .parameter("server_version")
@@ -241,119 +199,78 @@ async fn attempt(
     })
 }
 
-#[cfg(unix)]
-async fn dial_socket(connection: &Connection) -> Result<Wire, Error> {
-    let path = format!("{}/.s.PGSQL.{}", connection.host, connection.port);
-    match tokio::net::UnixStream::connect(&path).await {
-        Ok(stream) => Ok(Wire::socket(stream)),
-        Err(error) => {
-            let mut failure = words::connecting(classify::dial_code(&error), connection);
-            if error.kind() == io::ErrorKind::PermissionDenied {
-                failure = Failure::new(
-                    FailureCode::Unreachable,
-                    format!("This user may not use the socket {path}."),
-                )
-                .hint("Check the permissions of the socket and its directory (unix_socket_permissions), or use TCP.");
-            }
-            Err(failure.details(format!("{path}: {error}")).into())
+/// Everything before the login: the name, the socket, TLS. Times are told from `begun`; there is no limit.
+pub(crate) async fn reach(
+    connection: &Connection,
+    begun: Instant,
+    on_stage: &mut (dyn FnMut(Stage) + Send),
+) -> Result<(Wire, TlsState), Error> {
+    let (wire, state) = if let Some(near_end) = tunnel::near_end(connection)? {
+        let (address, dialled) = dial::dial_address(near_end).await;
+        let stream = dialled.map_err(|error| {
+            words::connecting(FailureCode::ConnectionLost, connection).details(format!("{address}: {error}"))
+        })?;
+        on_stage(Stage::Reached(begun.elapsed()));
+        if connection.is_socket() {
+            // The server's own socket, on which there is no TLS.
+            (Wire::tcp(stream), TlsState::plain(connection))
+        } else {
+            secure(connection, stream).await?
         }
-    }
-}
-
-#[cfg(not(unix))]
-async fn dial_socket(connection: &Connection) -> Result<Wire, Error> {
-    Err(Failure::new(
-        FailureCode::InvalidConnection,
-        format!("{} is a Unix socket; this machine has none.", connection.host),
-    )
-    .hint("Use localhost.")
-    .into())
-}
-
-/// Between the starts of attempts at a name's addresses, so that a dead IPv6 route does not hold up IPv4 (RFC 8305).
-const STAGGER: Duration = Duration::from_millis(250);
-
-async fn dial_tcp(connection: &Connection) -> Result<Wire, Error> {
-    let host = connection.host.as_str();
-    let addresses: Vec<SocketAddr> = match tokio::net::lookup_host((host, connection.port)).await {
-        Ok(addresses) => addresses.take(16).collect(),
-        Err(error) => {
-            return Err(words::connecting(FailureCode::HostNotFound, connection)
-                .details(format!("{host}: {error}"))
-                .into());
-        }
+    } else if connection.is_socket() {
+        let wire = dial::dial_socket(connection).await?;
+        on_stage(Stage::Reached(begun.elapsed()));
+        (wire, TlsState::plain(connection))
+    } else {
+        let stream = dial::dial_tcp(connection).await?;
+        on_stage(Stage::Reached(begun.elapsed()));
+        secure(connection, stream).await?
     };
-    if addresses.is_empty() {
-        return Err(words::connecting(FailureCode::HostNotFound, connection)
-            .details(format!("{host}: no address"))
-            .into());
-    }
-    let mut waiting = addresses.into_iter();
-    let mut attempts = FuturesUnordered::new();
-    let mut refusals: Vec<(SocketAddr, io::Error)> = Vec::new();
-    attempts.extend(waiting.next().map(dial_address));
-    loop {
-        tokio::select! {
-            Some((address, outcome)) = attempts.next() => match outcome {
-                Ok(stream) => return Ok(Wire::tcp(stream)),
-                Err(error) => {
-                    refusals.push((address, error));
-                    attempts.extend(waiting.next().map(dial_address));
-                    if attempts.is_empty() {
-                        return Err(dial_failure(connection, &refusals).into());
-                    }
-                }
-            },
-            () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {
-                attempts.extend(waiting.next().map(dial_address));
-            }
-        }
-    }
+    on_stage(Stage::Secured(state.clone()));
+    Ok((wire, state))
 }
 
-async fn dial_address(address: SocketAddr) -> (SocketAddr, io::Result<TcpStream>) {
-    let outcome = TcpStream::connect(address).await.and_then(|stream| {
-        stream.set_nodelay(true)?;
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(KEEPALIVE_IDLE)
-            .with_interval(KEEPALIVE_INTERVAL);
-        socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        Ok(stream)
-    });
-    (address, outcome)
-}
+/// What reads and writes for a client: nothing happens unless it is polled. It ends after its client was dropped, with a goodbye.
+pub(crate) type Driver = tokio_postgres::Connection<Wire, Wire>;
 
-/// Idle time before the first TCP keepalive, also for the client programs.
-pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// Time between TCP keepalives that are not answered, also for the client programs.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-
-fn dial_failure(connection: &Connection, refusals: &[(SocketAddr, io::Error)]) -> Failure {
-    // The answer of a machine that is there says more than a missing route to another of its addresses.
-    let code = refusals
-        .iter()
-        .map(|(_, error)| classify::dial_code(error))
-        .find(|code| *code == FailureCode::ConnectionRefused)
-        .or_else(|| refusals.first().map(|(_, error)| classify::dial_code(error)))
-        .unwrap_or(FailureCode::Unreachable);
-    let details: Vec<String> = refusals
-        .iter()
-        .map(|(address, error)| format!("{address}: {error}"))
-        .collect();
-    words::connecting(code, connection).details(details.join("\n"))
+/// Logs in over a wire. There is no limit.
+pub(crate) async fn log_in(
+    connection: &Connection,
+    password: Option<&Secret>,
+    application_name: &str,
+    wire: Wire,
+) -> Result<(Client, Driver), Error> {
+    let encrypted = wire.is_encrypted();
+    let mut config = Config::new();
+    config
+        .user(&connection.role)
+        .dbname(&connection.database)
+        .application_name(application_name);
+    if let Some(password) = password.filter(|password| !password.is_empty()) {
+        config.password(password.expose());
+    }
+    if encrypted {
+        // The handshake is done: what "connects" below hands over the stream as it is.
+        config
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct);
+    } else {
+        config.ssl_mode(SslMode::Disable);
+    }
+    config
+        .connect_raw(wire, Secured)
+        .await
+        .map_err(|error| login_failure(connection, encrypted, &error))
 }
 
 /// Asks for TLS where the mode wants it (PostgreSQL manual, "SSL Session Encryption" in "Message Flow").
-async fn secure(connection: &Connection, wire: Wire) -> Result<(Wire, TlsState), Error> {
+async fn secure(connection: &Connection, mut stream: TcpStream) -> Result<(Wire, TlsState), Error> {
     const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
-    let Wire::Tcp { mut stream, .. } = wire else {
-        return Ok((wire, TlsState::plain(connection)));
-    };
     if connection.tls.mode == TlsMode::Disable {
         return Ok((Wire::tcp(stream), TlsState::plain(connection)));
     }
     // Settings that cannot work are told before the server is asked anything.
-    let config = tls::client_config(&connection.tls)?;
+    let config = tls::shared_config(&connection.tls)?;
     let mut answer = [0_u8];
     let asked = async {
         stream.write_all(&SSL_REQUEST).await?;
@@ -384,7 +301,7 @@ async fn secure(connection: &Connection, wire: Wire) -> Result<(Wire, TlsState),
             .details("sent more than one byte in answer to the request for TLS")
             .into());
     }
-    let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
+    let connector = tokio_rustls::TlsConnector::from(config);
     let encrypted = connector
         .connect(tls::server_name(&connection.host), stream)
         .await

@@ -12,6 +12,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Serialize;
 
+mod shared;
+
+pub(crate) use shared::shared_config;
+
 use crate::certificate::{Trust, Verifier};
 use crate::{Error, words};
 

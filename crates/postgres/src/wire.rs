@@ -5,28 +5,27 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustls_pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_postgres::tls::ChannelBinding;
 use tokio_rustls::client::TlsStream;
 
 /// A way to a server.
-pub(crate) enum Wire {
+pub(crate) struct Wire {
+    way: Way,
+    /// Whether the server has said something that begins as PostgreSQL does.
+    greeted: bool,
+    /// How many more bytes may come.
+    room: u64,
+}
+
+enum Way {
     /// Over TCP, in the clear.
-    Tcp {
-        /// The socket.
-        stream: TcpStream,
-        /// Whether the server has said something that begins as PostgreSQL does.
-        greeted: bool,
-    },
+    Tcp(TcpStream),
     /// Over a Unix socket.
     #[cfg(unix)]
-    Socket {
-        /// The socket.
-        stream: tokio::net::UnixStream,
-        /// Whether the server has said something that begins as PostgreSQL does.
-        greeted: bool,
-    },
+    Socket(tokio::net::UnixStream),
     /// Over TCP, encrypted.
     Encrypted {
         /// The TLS session.
@@ -36,27 +35,69 @@ pub(crate) enum Wire {
     },
 }
 
+/// More came over a [`Wire`] than was to be read.
+#[derive(Debug, thiserror::Error)]
+#[error("more came than is read of an answer")]
+pub(crate) struct TooMuch;
+
 impl Wire {
-    pub(crate) fn tcp(stream: TcpStream) -> Self {
-        Self::Tcp {
-            stream,
+    fn new(way: Way) -> Self {
+        Self {
+            way,
             greeted: false,
+            room: u64::MAX,
         }
+    }
+
+    pub(crate) fn tcp(stream: TcpStream) -> Self {
+        Self::new(Way::Tcp(stream))
     }
 
     #[cfg(unix)]
     pub(crate) fn socket(stream: tokio::net::UnixStream) -> Self {
-        Self::Socket {
-            stream,
-            greeted: false,
-        }
+        Self::new(Way::Socket(stream))
     }
 
     pub(crate) fn encrypted(stream: TlsStream<TcpStream>, binding: Option<Vec<u8>>) -> Self {
-        Self::Encrypted {
+        Self::new(Way::Encrypted {
             stream: Box::new(stream),
             binding,
+        })
+    }
+
+    /// The same, with no more to be read than this many bytes; what comes beyond is an error with [`TooMuch`] in it.
+    pub(crate) fn limited(self, bytes: u64) -> Self {
+        Self { room: bytes, ..self }
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.way, Way::Encrypted { .. })
+    }
+
+    /// What the server presented as its own certificate, where there is TLS.
+    pub(crate) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        match &self.way {
+            Way::Encrypted { stream, .. } => stream.get_ref().1.peer_certificates()?.first(),
+            _ => None,
         }
+    }
+
+    /// Looks at what was read after `before`.
+    fn admit(&mut self, before: usize, buf: &ReadBuf<'_>) -> io::Result<()> {
+        let Some(first) = buf.filled().get(before) else {
+            return Ok(());
+        };
+        if !self.greeted && !is_greeting(*first) && !self.is_encrypted() {
+            let text = format!("the server's first byte is {first:#04x}, which is not PostgreSQL's");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        self.greeted = true;
+        let came = u64::try_from(buf.filled().len() - before).unwrap_or(u64::MAX);
+        self.room = self
+            .room
+            .checked_sub(came)
+            .ok_or_else(|| io::Error::other(TooMuch))?;
+        Ok(())
     }
 }
 
@@ -67,68 +108,56 @@ fn is_greeting(first: u8) -> bool {
     matches!(first, b'R' | b'E' | b'v' | b'N')
 }
 
-fn read_greeting<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    greeted: &mut bool,
-    cx: &mut Context<'_>,
-    buf: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    let before = buf.filled().len();
-    let outcome = Pin::new(stream).poll_read(cx, buf);
-    if !*greeted && let Some(first) = buf.filled().get(before) {
-        if !is_greeting(*first) {
-            let text = format!("the server's first byte is {first:#04x}, which is not PostgreSQL's");
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
-        }
-        *greeted = true;
-    }
-    outcome
-}
-
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp { stream, greeted } => read_greeting(stream, greeted, cx, buf),
+        let wire = self.get_mut();
+        let before = buf.filled().len();
+        let outcome = match &mut wire.way {
+            Way::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             #[cfg(unix)]
-            Self::Socket { stream, greeted } => read_greeting(stream, greeted, cx, buf),
-            Self::Encrypted { stream, .. } => Pin::new(stream).poll_read(cx, buf),
+            Way::Socket(stream) => Pin::new(stream).poll_read(cx, buf),
+            Way::Encrypted { stream, .. } => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let Err(error) = wire.admit(before, buf) {
+            return Poll::Ready(Err(error));
         }
+        outcome
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp { stream, .. } => Pin::new(stream).poll_write(cx, buf),
+        match &mut self.get_mut().way {
+            Way::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             #[cfg(unix)]
-            Self::Socket { stream, .. } => Pin::new(stream).poll_write(cx, buf),
-            Self::Encrypted { stream, .. } => Pin::new(stream).poll_write(cx, buf),
+            Way::Socket(stream) => Pin::new(stream).poll_write(cx, buf),
+            Way::Encrypted { stream, .. } => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp { stream, .. } => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().way {
+            Way::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(unix)]
-            Self::Socket { stream, .. } => Pin::new(stream).poll_flush(cx),
-            Self::Encrypted { stream, .. } => Pin::new(stream).poll_flush(cx),
+            Way::Socket(stream) => Pin::new(stream).poll_flush(cx),
+            Way::Encrypted { stream, .. } => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp { stream, .. } => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().way {
+            Way::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(unix)]
-            Self::Socket { stream, .. } => Pin::new(stream).poll_shutdown(cx),
-            Self::Encrypted { stream, .. } => Pin::new(stream).poll_shutdown(cx),
+            Way::Socket(stream) => Pin::new(stream).poll_shutdown(cx),
+            Way::Encrypted { stream, .. } => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
 
 impl tokio_postgres::tls::TlsStream for Wire {
     fn channel_binding(&self) -> ChannelBinding {
-        match self {
-            Self::Encrypted {
+        match &self.way {
+            Way::Encrypted {
                 binding: Some(hash), ..
             } => ChannelBinding::tls_server_end_point(hash.clone()),
             _ => ChannelBinding::none(),

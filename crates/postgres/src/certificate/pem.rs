@@ -1,7 +1,7 @@
 //! Certificates for the tests beside this file: made with OpenSSL 3.0, P-256, valid from November 2026 for ten years.
 
 /// An authority.
-pub(super) const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
+pub(crate) const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
 MIIBlDCCATugAwIBAgIUWe5DNXQA7wt5awNQMAHlzPHlaAUwCgYIKoZIzj0EAwIw
 IDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9yaXR5MB4XDTI2MTEyMzE5MTgx
 MVoXDTM2MTEyMDE5MTgxMVowIDEeMBwGA1UEAwwVSG93ZGFoIHRlc3QgYXV0aG9y
