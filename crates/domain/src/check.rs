@@ -5,6 +5,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use ts_rs::TS;
 
 use crate::FailureCode;
 
@@ -14,12 +15,13 @@ pub const INTERVALS: std::ops::RangeInclusive<u32> = 10..=86_400;
 /// A failing database is asked again after this at the latest, in seconds.
 const RECHECK_SECONDS: u32 = 10;
 
-/// One that is down is asked again after this at the latest, in seconds.
+/// One that is down, or out of sight, is asked again after this at the latest, in seconds.
 const DOWN_SECONDS: u32 = 60;
 
 /// How a database is checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(default)]
+#[ts(export)]
 pub struct CheckRule {
     /// Whether it is.
     pub enabled: bool,
@@ -52,8 +54,9 @@ impl Default for CheckRule {
 }
 
 /// Why nothing can be said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case")]
+#[ts(export)]
 pub enum Blind {
     /// This machine slept.
     Asleep,
@@ -61,6 +64,8 @@ pub enum Blind {
     Offline,
     /// Checks are paused.
     Paused,
+    /// The keyring is locked, or there is none, and the password is in it.
+    KeyringLocked,
     /// Howdah did not run.
     NotRunning,
 }
@@ -87,8 +92,9 @@ pub enum Answer {
 }
 
 /// How a database stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "snake_case", tag = "state")]
+#[ts(export)]
 pub enum Health {
     /// It answers.
     Up,
@@ -111,7 +117,7 @@ pub enum Health {
 }
 
 /// What of a database is remembered from one check to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// How it stands.
     pub health: Health,
@@ -231,11 +237,50 @@ impl Standing {
     pub fn asked_again(&self, at: Timestamp, rule: &CheckRule) -> Timestamp {
         let seconds = match self.health {
             Health::Failing { .. } => rule.interval_seconds.min(RECHECK_SECONDS),
-            Health::Down => rule.interval_seconds.min(DOWN_SECONDS),
-            Health::Up | Health::Slow | Health::NoData { .. } => rule.interval_seconds,
+            // The network may be back any moment.
+            Health::Down | Health::NoData { .. } => rule.interval_seconds.min(DOWN_SECONDS),
+            Health::Up | Health::Slow => rule.interval_seconds,
         };
         at.checked_add(SignedDuration::from_secs(i64::from(seconds)))
             .unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// What a look into a server found, beside its answering.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(export)]
+pub struct ServerFacts {
+    /// When it was looked at.
+    #[ts(type = "string")]
+    pub at: Timestamp,
+    /// Connections of clients.
+    pub connections: u32,
+    /// How many it takes, those reserved for superusers left out.
+    pub max_connections: u32,
+    /// Transactions until it refuses new ones, in its oldest database.
+    #[ts(type = "number | null")]
+    pub transactions_left: Option<i64>,
+    /// When its certificate expires; none without TLS.
+    #[ts(type = "string | null")]
+    pub certificate_expires: Option<Timestamp>,
+}
+
+impl ServerFacts {
+    /// Whether more than nine tenths of the connections are taken.
+    pub fn connections_are_high(&self) -> bool {
+        self.max_connections > 0 && u64::from(self.connections) * 10 > u64::from(self.max_connections) * 9
+    }
+
+    /// Whether transaction ids run out: fewer than half a billion of two are left. A server freezes old rows by itself from 200 million
+    /// used ones on (`autovacuum_freeze_max_age`), so something keeps it from that.
+    pub fn transactions_are_low(&self) -> bool {
+        self.transactions_left.is_some_and(|left| left < 500_000_000)
+    }
+
+    /// How long the certificate is still good, where that is less than three weeks; negative where it has expired.
+    pub fn certificate_expires_soon(&self, now: Timestamp) -> Option<SignedDuration> {
+        let left = self.certificate_expires?.duration_since(now);
+        (left < SignedDuration::from_hours(21 * 24)).then_some(left)
     }
 }
 
@@ -344,6 +389,6 @@ mod tests {
         assert_eq!(asked(&[bad()], 60), 10);
         assert_eq!(asked(&[bad(), bad(), bad()], 3600), 60);
         assert_eq!(asked(&[bad()], 10), 10);
-        assert_eq!(asked(&[OFFLINE], 3600), 3600);
+        assert_eq!(asked(&[OFFLINE], 3600), 60);
     }
 }

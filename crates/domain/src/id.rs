@@ -75,6 +75,10 @@ id!(RunId, "a run");
 id!(DestinationId, "a destination");
 id!(OccurrenceId, "one due time of one plan");
 id!(ReplacementId, "a database that a backup took the place of");
+id!(ChannelId, "a channel");
+id!(AlertId, "an alert");
+id!(IncidentId, "a stretch in which databases were down");
+id!(MaintenanceId, "a maintenance window");
 id!(InstanceId, "a PostgreSQL that Howdah runs on this machine");
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! when a plan runs next, which backups are kept, which state a run may enter, what a failure is called. It knows no
 //! database, no file, no network and no clock of its own: time and chance are arguments.
 
+pub mod alert;
+pub mod availability;
 pub mod backup;
+pub mod channel;
 pub mod check;
 pub mod clock;
 pub mod destination;
@@ -12,9 +15,11 @@ pub mod drill;
 pub mod failure;
 pub mod id;
 pub mod latency;
+pub mod maintenance;
 pub mod plan;
 pub mod restore;
 pub mod retention;
+pub mod routing;
 pub mod run;
 pub mod schedule;
 pub mod secret;
@@ -23,12 +28,18 @@ pub mod slug;
 pub mod test;
 pub mod units;
 
+pub use alert::{AlertKind, Severity};
 pub use backup::BackupId;
+pub use channel::{Address, ChannelKind, ChannelSecret};
 pub use clock::{Clock, SystemClock};
 pub use destination::{Place, PlaceKind};
 pub use drill::{Assertion, DrillReport, DrillRule};
 pub use failure::{Failure, FailureCode};
-pub use id::{DatabaseId, DestinationId, InstanceId, OccurrenceId, PlanId, ReplacementId, RunId, ServerId};
+pub use id::{
+    AlertId, ChannelId, DatabaseId, DestinationId, IncidentId, InstanceId, MaintenanceId, OccurrenceId,
+    PlanId, ReplacementId, RunId, ServerId,
+};
+pub use maintenance::MaintenanceTime;
 pub use plan::{Encryption, Plan, Scope, Selection, TableName};
 pub use restore::RestoreContent;
 pub use retention::RetentionRule;

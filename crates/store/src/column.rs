@@ -114,13 +114,17 @@ macro_rules! id_column {
 }
 
 id_column!(
+    howdah_domain::AlertId,
+    howdah_domain::ChannelId,
     howdah_domain::ServerId,
     howdah_domain::DatabaseId,
     howdah_domain::PlanId,
     howdah_domain::ReplacementId,
     howdah_domain::RunId,
     howdah_domain::DestinationId,
+    howdah_domain::IncidentId,
     howdah_domain::InstanceId,
+    howdah_domain::MaintenanceId,
     howdah_domain::OccurrenceId,
     crate::OwnerId,
 );

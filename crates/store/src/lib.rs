@@ -17,7 +17,7 @@ mod migrate;
 
 pub use error::{Error, Result};
 pub use keychain::{KeyringState, PassphraseFile, SecretService, SecretStore};
-pub use owner::{OwnerId, ScheduleGuard};
+pub use owner::{Guard, OwnerId};
 pub use repair::Repair;
 /// What the functions of [`tables`] take; named here so that callers need not know SQLite.
 pub use rusqlite::Connection;

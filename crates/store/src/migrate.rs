@@ -10,6 +10,8 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../migrations/0001_begin.sql")),
     M::up(include_str!("../migrations/0002_places.sql")).foreign_key_check(),
     M::up(include_str!("../migrations/0003_getting_back.sql")),
+    M::up(include_str!("../migrations/0004_watching.sql")),
+    M::up(include_str!("../migrations/0005_telling.sql")),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
@@ -94,6 +96,33 @@ mod tests {
             .query_row("PRAGMA foreign_keys", [], |row| row.get(0))
             .unwrap();
         assert!(on, "foreign keys are back on");
+    }
+
+    #[test]
+    fn watching_is_added_to_what_a_version_without_it_wrote() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        Migrations::from_slice(&STEPS[..3])
+            .to_latest(&mut connection)
+            .unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO servers VALUES ('s', 'shop', 'h', 5432, 'r', 'd', '{}', 'none', NULL, 1, NULL, NULL, NULL);
+                 INSERT INTO databases VALUES ('b', 's', 'shop', NULL, 1, NULL);
+                 INSERT INTO drills VALUES (1, NULL, 'b', 'x', 5, 1, NULL);",
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        connection
+            .execute_batch("INSERT INTO watches (database_id) SELECT id FROM databases")
+            .unwrap();
+        let kept: (i64, i64, i64) = connection
+            .query_row(
+                "SELECT (SELECT count(*) FROM servers), (SELECT count(*) FROM drills), (SELECT count(*) FROM watches)",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert_eq!(kept, (1, 1, 1));
     }
 
     #[test]

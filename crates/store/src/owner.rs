@@ -20,6 +20,7 @@ use crate::{
 const OWNERS: &str = "owners";
 const OWNERS_LOCK: &str = "owners.lock";
 const SCHEDULER_LOCK: &str = "scheduler.lock";
+const OUTBOX_LOCK: &str = "outbox.lock";
 
 /// The name of a process among those that use a data directory: sixteen characters of base32.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,9 +44,9 @@ impl fmt::Display for OwnerId {
     }
 }
 
-/// The right to run the schedule of a data directory; freed when dropped.
+/// The right to do alone what one process of a data directory does; freed when dropped.
 #[derive(Debug)]
-pub struct ScheduleGuard {
+pub struct Guard {
     _file: File,
 }
 
@@ -160,12 +161,21 @@ fn guard(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Takes the schedule where it is free. The file itself stays: removing it could leave two processes with two files.
-pub(crate) fn try_own_schedule(dir: &Path) -> Result<Option<ScheduleGuard>> {
-    let path = dir.join(SCHEDULER_LOCK);
+/// Takes the schedule where it is free.
+pub(crate) fn try_own_schedule(dir: &Path) -> Result<Option<Guard>> {
+    try_own(dir.join(SCHEDULER_LOCK))
+}
+
+/// Takes the outbox where it is free.
+pub(crate) fn try_own_outbox(dir: &Path) -> Result<Option<Guard>> {
+    try_own(dir.join(OUTBOX_LOCK))
+}
+
+/// The file itself stays: removing it could leave two processes with two files.
+fn try_own(path: PathBuf) -> Result<Option<Guard>> {
     let file = lock_file(&path)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(ScheduleGuard { _file: file })),
+        Ok(()) => Ok(Some(Guard { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(Error::DataDir { path, source }),
     }

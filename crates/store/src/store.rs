@@ -19,7 +19,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Error, OwnerId, Result, ScheduleGuard, migrate,
+    Error, Guard, OwnerId, Result, migrate,
     owner::{self, OwnerLock},
 };
 
@@ -174,8 +174,16 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::DataDir`] where the lock file cannot be made.
-    pub fn try_own_schedule(&self) -> Result<Option<ScheduleGuard>> {
+    pub fn try_own_schedule(&self) -> Result<Option<Guard>> {
         owner::try_own_schedule(&self.0.dir)
+    }
+
+    /// Makes this process the one that sends what is in the outbox, for as long as the guard lives. `None` where another one does.
+    ///
+    /// # Errors
+    /// [`Error::DataDir`] where the lock file cannot be made.
+    pub fn try_own_outbox(&self) -> Result<Option<Guard>> {
+        owner::try_own_outbox(&self.0.dir)
     }
 }
 

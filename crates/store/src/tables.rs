@@ -3,22 +3,34 @@
 //! A function reads or writes; several of them in one [`Store::write`](crate::Store::write) are one transaction. What is
 //! read back is equal to what was written, but for times, which are kept to the microsecond.
 
+pub mod alerts;
+pub mod availability;
 pub mod backups;
+pub mod channels;
+pub mod checks;
 pub mod databases;
+pub mod deliveries;
 pub mod destinations;
 pub mod drills;
 pub mod identities;
+pub mod incidents;
 pub mod instances;
 pub mod ledger;
+pub mod maintenance;
 pub mod occurrences;
 pub mod overview;
 pub mod plans;
 pub mod replacements;
 pub mod run_logs;
 pub mod runs;
+pub mod server_facts;
 pub mod servers;
 pub mod settings;
+mod stretches;
+pub mod summaries;
+mod sums;
 pub mod troubles;
+pub mod watches;
 
 use rusqlite::ErrorCode;
 

@@ -77,7 +77,8 @@ fn on_days(at: TimeOfDay, wall: DateTime, wanted: impl Fn(Date) -> bool) -> Opti
 
 impl TimeOfDay {
     /// As the time library has it.
-    fn civil(self) -> Option<Time> {
+    /// As a time of a clock; none where it is not one.
+    pub(crate) fn civil(self) -> Option<Time> {
         Time::new(
             i8::try_from(self.hour).ok()?,
             i8::try_from(self.minute).ok()?,
@@ -90,7 +91,8 @@ impl TimeOfDay {
 
 impl Weekday {
     /// As the time library has it.
-    fn civil(self) -> CivilWeekday {
+    /// As the calendar has it.
+    pub(crate) fn civil(self) -> CivilWeekday {
         match self {
             Self::Monday => CivilWeekday::Monday,
             Self::Tuesday => CivilWeekday::Tuesday,
