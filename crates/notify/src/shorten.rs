@@ -7,34 +7,71 @@ const GAP: &str = "…";
 /// quarter of the room goes to the beginning, the rest to the last lines. Cuts are made at line ends where one is near,
 /// and a `…` marks the gap.
 pub fn shorten(text: &str, limit: usize) -> String {
+    shorten_by(text, limit, |_| 1)
+}
+
+/// The same with a limit of something else than characters: what each costs is told by `cost`, be it bytes, UTF-16 units or what
+/// is left of it after escaping. The text is cut before it is escaped, so no cut is inside an escape.
+pub(crate) fn shorten_by(text: &str, limit: usize, cost: impl Fn(char) -> usize) -> String {
     let text = text.trim();
-    let length = text.chars().count();
-    if length <= limit {
+    if total(text, &cost) <= limit {
         return text.to_owned();
     }
-    let gap = GAP.chars().count();
+    let gap = total(GAP, &cost);
     if limit <= gap {
-        return GAP.chars().take(limit).collect();
+        return if limit == gap {
+            GAP.to_owned()
+        } else {
+            String::new()
+        };
     }
     let room = limit - gap;
     // With two line breaks around the gap when there is room to read both ends.
-    if room < 40 {
-        let tail: String = text.chars().skip(length - room).collect();
-        return format!("{GAP}{tail}");
+    let breaks = 2 * cost('\n');
+    if room < 40 + breaks {
+        return format!("{GAP}{}", last(text, room, &cost));
     }
     let head_room = room / 4;
-    let tail_room = room - head_room - 2;
-    let head: String = text.chars().take(head_room).collect();
-    let tail: String = text.chars().skip(length - tail_room).collect();
+    let head = first(text, head_room, &cost);
+    let tail = last(text, room - head_room - breaks, &cost);
     let head = match head.rfind('\n') {
         Some(at) if at >= head.len() / 2 => &head[..at],
-        _ => head.as_str(),
+        _ => head,
     };
     let tail = match tail.find('\n') {
         Some(at) if at < tail.len() / 2 => &tail[at + 1..],
-        _ => tail.as_str(),
+        _ => tail,
     };
     format!("{}\n{GAP}\n{}", head.trim_end(), tail.trim_start())
+}
+
+/// What a text costs.
+pub(crate) fn total(text: &str, cost: impl Fn(char) -> usize) -> usize {
+    text.chars().map(cost).fold(0, usize::saturating_add)
+}
+
+/// The beginning that `room` is enough for.
+fn first(text: &str, room: usize, cost: impl Fn(char) -> usize) -> &str {
+    let mut left = room;
+    for (at, c) in text.char_indices() {
+        match left.checked_sub(cost(c)) {
+            Some(rest) => left = rest,
+            None => return &text[..at],
+        }
+    }
+    text
+}
+
+/// The end that `room` is enough for.
+fn last(text: &str, room: usize, cost: impl Fn(char) -> usize) -> &str {
+    let mut left = room;
+    for (at, c) in text.char_indices().rev() {
+        match left.checked_sub(cost(c)) {
+            Some(rest) => left = rest,
+            None => return &text[at + c.len_utf8()..],
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -73,5 +110,26 @@ mod tests {
     ) {
         let text = unit.repeat(300);
         assert!(shorten(&text, limit).chars().count() <= limit, "{limit}");
+    }
+
+    #[rstest]
+    fn a_limit_of_bytes_or_escapes_is_kept_as_well(
+        #[values(0, 1, 2, 3, 39, 44, 60, 100, 999)] limit: usize,
+        #[values("šé🐘\n", "a & b < c ")] unit: &str,
+    ) {
+        let text = unit.repeat(300);
+        let escaped = |c| {
+            if c == '&' || c == '<' {
+                5
+            } else {
+                char::len_utf8(c)
+            }
+        };
+        let short = shorten_by(&text, limit, escaped);
+        assert!(total(&short, escaped) <= limit, "{limit}: {short}");
+        assert!(
+            limit < 44 || total(&short, escaped) > limit / 2,
+            "{limit}: {short}"
+        );
     }
 }

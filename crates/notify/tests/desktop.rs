@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use howdah_notify::{Channel as _, Desktop, Error, Message, Severity};
+use howdah_domain::AlertKind;
+use howdah_notify::{Action, Channel as _, Desktop, Error, Message};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zbus::OwnedVariant;
@@ -145,44 +146,203 @@ async fn daemon(behaviour: Behaviour) -> (zbus::Connection, mpsc::UnboundedRecei
 
 fn failure() -> Message {
     Message::new(
-        Severity::Failure,
+        AlertKind::BackupFailed,
+        jiff::Timestamp::UNIX_EPOCH,
         "shop was not backed up",
         "relation <orders> & more",
     )
     .route("/runs/abc")
 }
 
+/// A message whose title says which one it is.
+fn told(kind: AlertKind, title: &str) -> Message {
+    Message::new(kind, jiff::Timestamp::UNIX_EPOCH, title, "").route(format!("/{title}"))
+}
+
+/// What was chosen, on the message of which title.
+type Chosen = Arc<Mutex<Vec<(Action, String)>>>;
+
+fn desktop() -> (Desktop, Chosen) {
+    let chosen = Chosen::default();
+    let desktop = Desktop::new({
+        let chosen = Arc::clone(&chosen);
+        move |action, message| chosen.lock().unwrap().push((action, message.title.clone()))
+    });
+    (desktop, chosen)
+}
+
+/// Invokes an action again and again, since nobody tells when it is waited for, until so many choices were reported.
+async fn invoke(connection: &zbus::Connection, ids: &[u32], key: &str, chosen: &Chosen, until: usize) {
+    let emitter = SignalEmitter::new(connection, "/org/freedesktop/Notifications").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while chosen.lock().unwrap().len() < until {
+        assert!(Instant::now() < deadline, "{key}: {:?}", chosen.lock().unwrap());
+        for id in ids {
+            Daemon::action_invoked(&emitter, *id, key).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
-async fn a_notification_arrives_and_a_click_reports_its_route() {
-    if !on_a_private_bus("a_notification_arrives_and_a_click_reports_its_route") {
+async fn a_notification_arrives_and_a_click_opens_it() {
+    if !on_a_private_bus("a_notification_arrives_and_a_click_opens_it") {
         return;
     }
     let (connection, mut received) = daemon(Behaviour::Accept).await;
-    let opened = Arc::new(Mutex::new(Vec::new()));
-    let desktop = Desktop::new({
-        let opened = Arc::clone(&opened);
-        move |route| opened.lock().unwrap().push(route.to_owned())
-    });
+    let (desktop, chosen) = desktop();
     desktop.send(&failure(), &CancellationToken::new()).await.unwrap();
     let shown = received.recv().await.unwrap();
     assert_eq!(shown.app, "Howdah");
     assert_eq!(shown.summary, "shop was not backed up");
     assert_eq!(shown.body, "relation &lt;orders&gt; &amp; more");
-    assert_eq!(shown.actions, ["default", "Open"]);
     assert_eq!(shown.urgency, Some(2), "a failure stays until it is dismissed");
 
-    let emitter = SignalEmitter::new(&connection, "/org/freedesktop/Notifications").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while opened.lock().unwrap().is_empty() && Instant::now() < deadline {
-        Daemon::action_invoked(&emitter, shown.id + 1, "default")
-            .await
-            .unwrap();
-        Daemon::action_invoked(&emitter, shown.id, "default")
-            .await
-            .unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    // A click on another program's notification is none on ours.
+    invoke(&connection, &[shown.id + 1, shown.id], "default", &chosen, 1).await;
+    assert_eq!(
+        *chosen.lock().unwrap(),
+        [(Action::Open, "shop was not backed up".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn what_is_offered_depends_on_the_kind_and_what_is_chosen_is_reported() {
+    const RETRY: &[&str] = &["default", "Open", "retry", "Retry"];
+    const MUTE: &[&str] = &["default", "Open", "mute", "Mute"];
+    const OPEN: &[&str] = &["default", "Open"];
+    if !on_a_private_bus("what_is_offered_depends_on_the_kind_and_what_is_chosen_is_reported") {
+        return;
     }
-    assert_eq!(*opened.lock().unwrap(), ["/runs/abc"]);
+    let (connection, mut received) = daemon(Behaviour::Accept).await;
+    for (kind, offered, key, action) in [
+        (AlertKind::BackupFailed, RETRY, "default", Action::Open),
+        (AlertKind::BackupFailed, RETRY, "retry", Action::Retry),
+        (AlertKind::DrillFailed, RETRY, "retry", Action::Retry),
+        (AlertKind::CopyOwed, RETRY, "retry", Action::Retry),
+        (AlertKind::DatabaseDown, MUTE, "mute", Action::Mute),
+        (AlertKind::DatabaseDown, MUTE, "default", Action::Open),
+        (AlertKind::DatabaseSlow, MUTE, "mute", Action::Mute),
+        (AlertKind::DiskLow, OPEN, "default", Action::Open),
+    ] {
+        let (desktop, chosen) = desktop();
+        desktop
+            .send(&told(kind, "this"), &CancellationToken::new())
+            .await
+            .unwrap();
+        let shown = received.recv().await.unwrap();
+        assert_eq!(shown.actions, offered, "{kind:?}");
+        invoke(&connection, &[shown.id], key, &chosen, 1).await;
+        assert_eq!(*chosen.lock().unwrap(), [(action, "this".to_owned())], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_offered_is_not_reported() {
+    if !on_a_private_bus("what_was_not_offered_is_not_reported") {
+        return;
+    }
+    let (connection, mut received) = daemon(Behaviour::Accept).await;
+    let (desktop, chosen) = desktop();
+    let nowhere = Message {
+        route: None,
+        ..told(AlertKind::DatabaseDown, "nowhere")
+    };
+    for (message, offered, key) in [
+        (told(AlertKind::BackupFailed, "failed"), 4, "mute"),
+        (told(AlertKind::BackupFailed, "failed"), 4, "erase-everything"),
+        (nowhere.clone(), 2, "default"),
+    ] {
+        desktop.send(&message, &CancellationToken::new()).await.unwrap();
+        let shown = received.recv().await.unwrap();
+        assert_eq!(shown.actions.len(), offered, "{:?}", shown.actions);
+        let emitter = SignalEmitter::new(&connection, "/org/freedesktop/Notifications").unwrap();
+        for _ in 0..10 {
+            Daemon::action_invoked(&emitter, shown.id, key).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(chosen.lock().unwrap().is_empty(), "{:?}", chosen.lock().unwrap());
+    }
+    // Without a page to open, the rest is still offered.
+    desktop.send(&nowhere, &CancellationToken::new()).await.unwrap();
+    let shown = received.recv().await.unwrap();
+    invoke(&connection, &[shown.id], "mute", &chosen, 1).await;
+    assert_eq!(*chosen.lock().unwrap(), [(Action::Mute, "nowhere".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_bounded_number_of_notifications_waits_for_a_click() {
+    if !on_a_private_bus("a_bounded_number_of_notifications_waits_for_a_click") {
+        return;
+    }
+    let (connection, mut received) = daemon(Behaviour::Accept).await;
+    let (desktop, chosen) = desktop();
+    let mut ids = Vec::new();
+    for number in 0..12 {
+        let message = told(AlertKind::DiskLow, &format!("number {number}"));
+        desktop.send(&message, &CancellationToken::new()).await.unwrap();
+        ids.push(received.recv().await.unwrap().id);
+    }
+    invoke(&connection, &ids, "default", &chosen, 8).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(chosen.lock().unwrap().len(), 8);
+
+    // Those that were clicked make room for others.
+    desktop
+        .send(&told(AlertKind::DiskLow, "the next"), &CancellationToken::new())
+        .await
+        .unwrap();
+    let shown = received.recv().await.unwrap();
+    invoke(&connection, &[shown.id], "default", &chosen, 9).await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_restarts_gets_the_next_message_and_no_click_is_taken_for_an_old_one() {
+    if !on_a_private_bus("a_daemon_that_restarts_gets_the_next_message_and_no_click_is_taken_for_an_old_one")
+    {
+        return;
+    }
+    let (first, mut received) = daemon(Behaviour::Accept).await;
+    let (desktop, chosen) = desktop();
+    desktop
+        .send(
+            &told(AlertKind::BackupFailed, "before"),
+            &CancellationToken::new(),
+        )
+        .await
+        .unwrap();
+    let before = received.recv().await.unwrap();
+    // Until the click is waited for.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    first.close().await.unwrap();
+
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let error = loop {
+        // The bus needs a moment to see that it is gone.
+        match desktop
+            .send(
+                &told(AlertKind::BackupFailed, "meanwhile"),
+                &CancellationToken::new(),
+            )
+            .await
+        {
+            Err(error) => break error,
+            Ok(_) => assert!(Instant::now() < deadline, "it is still there"),
+        }
+    };
+    assert!(matches!(error, Error::NoService { .. }), "{error:?}");
+    assert!(error.is_retryable());
+
+    let (second, mut received) = daemon(Behaviour::Accept).await;
+    desktop
+        .send(&told(AlertKind::BackupFailed, "after"), &CancellationToken::new())
+        .await
+        .unwrap();
+    let after = received.recv().await.unwrap();
+    assert_eq!(after.id, before.id, "the numbers begin anew");
+    invoke(&second, &[after.id], "retry", &chosen, 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(*chosen.lock().unwrap(), [(Action::Retry, "after".to_owned())]);
 }
 
 #[tokio::test]
@@ -191,7 +351,7 @@ async fn a_desktop_without_a_daemon_is_an_error_that_is_told() {
         return;
     }
     let began = Instant::now();
-    let error = Desktop::new(|_| {})
+    let error = Desktop::new(|_, _| {})
         .send(&failure(), &CancellationToken::new())
         .await
         .unwrap_err();
@@ -206,12 +366,12 @@ async fn a_daemon_that_hangs_is_an_error_in_time() {
         return;
     }
     let (_connection, _received) = daemon(Behaviour::Hang).await;
-    let desktop = Desktop::new(|_| {}).answer_limit(Duration::from_millis(300));
+    let desktop = Desktop::new(|_, _| {}).answer_limit(Duration::from_millis(300));
     let error = desktop
         .send(&failure(), &CancellationToken::new())
         .await
         .unwrap_err();
-    assert!(matches!(error, Error::Timeout(_)), "{error:?}");
+    assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
 
     let cancel = CancellationToken::new();
     cancel.cancel();
@@ -237,7 +397,7 @@ async fn without_a_bus_the_error_is_told() {
         assert!(status.success());
         return;
     }
-    let error = Desktop::new(|_| {})
+    let error = Desktop::new(|_, _| {})
         .send(&failure(), &CancellationToken::new())
         .await
         .unwrap_err();

@@ -14,7 +14,9 @@ pub mod forward;
 pub mod ftpd;
 pub mod gate;
 pub mod gcs;
+pub mod hooks;
 pub mod impostor;
+pub mod mail;
 pub mod moto;
 pub mod pooler;
 pub mod rclone;
@@ -27,6 +29,7 @@ pub mod tools;
 pub use cluster::{Cluster, ClusterBuilder, Encryption};
 pub use disk::SmallDisk;
 pub use forward::{Forward, forward};
+pub use mail::MailServer;
 pub use pooler::{PgBouncer, PoolMode};
 
 /// The majors that everything is tested on.

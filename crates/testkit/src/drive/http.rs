@@ -1,5 +1,5 @@
 //! HTTP/1.1 as far as the emulator needs it: heads, bodies of a known length, answers, connections that are kept, and
-//! everything that can go wrong with them.
+//! everything that can go wrong with them. Other emulators read and answer with it too.
 
 use std::io;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 
 /// The head of a request.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     pub method: String,
     pub path: String,
     pub query: Vec<(String, String)>,
@@ -47,27 +47,27 @@ pub(super) struct Request {
 
 impl Request {
     /// A header, by its name in lower case.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
     /// A parameter of the address.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 }
 
 /// The body of a request, which is read piece by piece.
-pub(super) struct Body<'a> {
-    stream: &'a mut BufReader<TcpStream>,
-    left: u64,
+pub(crate) struct Body<'a> {
+    pub(crate) stream: &'a mut BufReader<TcpStream>,
+    pub(crate) left: u64,
 }
 
 impl Body<'_> {
     /// The next bytes; none at the end.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -82,7 +82,7 @@ impl Body<'_> {
     }
 
     /// All of it.
-    pub(super) async fn all(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) async fn all(&mut self) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         while let Some(piece) = self.next().await? {
             all.extend_from_slice(&piece);
@@ -93,7 +93,7 @@ impl Body<'_> {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Content,
@@ -101,7 +101,7 @@ pub(super) struct Reply {
 
 /// The body of an answer.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Bytes(Vec<u8>),
     /// `len` bytes of a file of this machine, from `start` on.
     File {
@@ -112,7 +112,7 @@ pub(super) enum Content {
 }
 
 impl Reply {
-    pub(super) fn empty(status: u16) -> Self {
+    pub(crate) fn empty(status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -120,7 +120,7 @@ impl Reply {
         }
     }
 
-    pub(super) fn json(status: u16, value: &Value) -> Self {
+    pub(crate) fn json(status: u16, value: &Value) -> Self {
         Self {
             status,
             headers: vec![("Content-Type", "application/json; charset=UTF-8".to_owned())],
@@ -140,7 +140,7 @@ impl Reply {
         )
     }
 
-    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -261,7 +261,7 @@ async fn route(
 }
 
 /// Reads the head of the next request; none where the client has closed the connection.
-async fn head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<Request>> {
+pub(crate) async fn head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -303,7 +303,11 @@ async fn head(stream: &mut BufReader<TcpStream>) -> anyhow::Result<Option<Reques
     }))
 }
 
-async fn send(stream: &mut BufReader<TcpStream>, reply: Reply, cut: Option<u64>) -> anyhow::Result<()> {
+pub(crate) async fn send(
+    stream: &mut BufReader<TcpStream>,
+    reply: Reply,
+    cut: Option<u64>,
+) -> anyhow::Result<()> {
     let len = match &reply.body {
         Content::Bytes(bytes) => bytes.len() as u64,
         Content::File { len, .. } => *len,

@@ -17,7 +17,7 @@
 
 mod faults;
 mod files;
-mod http;
+pub(crate) mod http;
 mod oauth;
 mod query;
 mod upload;
