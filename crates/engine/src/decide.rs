@@ -65,6 +65,34 @@ pub fn latest_due(
     Some(latest)
 }
 
+/// How much a backup holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of the dump, uncompressed.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// What backups before it usually held, where this one holds less than half of that: in bytes, or in rows. Three at least are to
+/// compare with, and the little that comes and goes in a small database counts for nothing.
+pub fn shrunk(earlier: &[Size], now: Size) -> Option<Size> {
+    if earlier.len() < 3 {
+        return None;
+    }
+    let median = |of: fn(&Size) -> u64| {
+        let mut all: Vec<u64> = earlier.iter().map(of).collect();
+        all.sort_unstable();
+        all[all.len() / 2]
+    };
+    let usual = Size {
+        bytes: median(|size| size.bytes),
+        rows: median(|size| size.rows),
+    };
+    let fewer = |now: u64, usual: u64, least: u64| usual >= least && now < usual / 2;
+    (fewer(now.bytes, usual.bytes, 1_000_000) || fewer(now.rows, usual.rows, 100)).then_some(usual)
+}
+
 #[cfg(test)]
 mod tests {
     use howdah_domain::schedule::TimeOfDay;
@@ -146,5 +174,25 @@ mod tests {
             latest_due(&hourly, &TimeZone::UTC, at("2026-11-22T05:00:00Z"), at(NOW)),
             None
         );
+    }
+
+    #[test]
+    fn a_backup_with_less_than_half_of_what_is_usual_has_shrunk() {
+        let size = |bytes, rows| Size { bytes, rows };
+        let usual = [
+            size(10_000_000, 1000),
+            size(10_200_000, 1010),
+            size(9_000_000, 990),
+            size(50_000_000, 9000),
+        ];
+        assert_eq!(shrunk(&usual, size(9_900_000, 995)), None);
+        assert_eq!(shrunk(&usual, size(4_000_000, 900)), Some(size(10_200_000, 1010)));
+        assert!(
+            shrunk(&usual, size(10_000_000, 400)).is_some(),
+            "rows alone tell it too"
+        );
+        assert_eq!(shrunk(&usual[..2], size(1, 1)), None, "two are no habit");
+        let small = [size(20_000, 40); 5];
+        assert_eq!(shrunk(&small, size(1_000, 1)), None);
     }
 }

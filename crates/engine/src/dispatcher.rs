@@ -107,7 +107,15 @@ impl Engine {
             let id = id.clone();
             self.0
                 .store
-                .write(move |tx| runs::try_start(tx, &id, parallel, Phase::Connecting, now))
+                .write(move |tx| {
+                    let start = runs::try_start(tx, &id, parallel, Phase::Connecting, now)?;
+                    if let Start::Started(run) = &start
+                        && let Some(news) = crate::runs::news::of_start(run, now)
+                    {
+                        news.raise(tx)?;
+                    }
+                    Ok(start)
+                })
                 .await
                 .or_failure()
         };
@@ -116,6 +124,7 @@ impl Engine {
         }
         match start? {
             Start::Started(run) => {
+                self.0.outbox_changed.notify_one();
                 let engine = self.clone();
                 self.spawn(async move {
                     engine.carry_out(run).await;

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use howdah_domain::{DestinationId, Failure, FailureCode, Place, Secret};
-use howdah_notify::Message;
 use howdah_storage::drive::sign_in::{self, PendingSignIn};
 use howdah_storage::drive::{Drive, OAuthClient, StoredGrant, built_in_client};
 use howdah_store::tables::destinations::{self, Destination};
@@ -146,11 +145,6 @@ impl Engine {
             match found.await {
                 Ok(()) => self.keep_look(&row, None).await?,
                 Err(failure) if failure.code == FailureCode::SignInNeeded => {
-                    if row.failure.is_none() {
-                        let title = format!("{} needs you to sign in again", row.name);
-                        let message = Message::failed(title, &failure);
-                        self.tell_people(&message.route("/destinations".to_owned()));
-                    }
                     self.keep_look(&row, Some(failure)).await?;
                 }
                 // That the network is away says nothing about the grant.

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use howdah_domain::{Clock, DatabaseId, DestinationId, Failure, FailureCode, ReplacementId, RunId};
 use howdah_notify::Channel;
+use howdah_postgres::network::Network;
 use howdah_postgres::programs::Programs;
-use howdah_store::{ScheduleGuard, SecretStore, Store};
+use howdah_store::{Guard, SecretStore, Store};
+use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +29,9 @@ use crate::recovery;
 
 /// The file in the data directory that holds the keys of SSH servers that the user has accepted.
 pub const KNOWN_HOSTS_FILE: &str = "known_hosts";
+
+/// How long a process that goes takes to send what it has to tell, where no other one does that.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Whether this process runs the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +52,10 @@ pub struct Options {
     pub secrets: Arc<dyn SecretStore>,
     /// What tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Who is told of successes and failures.
-    pub channels: Vec<Arc<dyn Channel>>,
+    /// How this machine's own network is looked at.
+    pub network: Arc<dyn Network>,
+    /// This desktop's notifications; none where this process has no desktop.
+    pub desktop: Option<Arc<dyn Channel>>,
     /// Whether this process runs the schedule.
     pub role: Role,
 }
@@ -63,7 +70,10 @@ pub(crate) struct Shared {
     pub(crate) programs: Programs,
     pub(crate) secrets: Arc<dyn SecretStore>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) channels: Vec<Arc<dyn Channel>>,
+    pub(crate) desktop: Option<Arc<dyn Channel>>,
+    pub(crate) network: Arc<dyn Network>,
+    /// When this engine was opened.
+    pub(crate) started_at: Timestamp,
     pub(crate) events: Events,
     /// Cancelled when the engine ends; every run's token is a child of it.
     pub(crate) ending: CancellationToken,
@@ -76,6 +86,12 @@ pub(crate) struct Shared {
     pub(crate) copies_changed: Notify,
     /// Something of what is seen to from time to time may be due.
     pub(crate) upkeep_changed: Notify,
+    /// What lasts may have begun or ended.
+    pub(crate) conditions_changed: Notify,
+    /// Health checks.
+    pub(crate) watch: crate::watch::Watch,
+    /// Something is in the outbox.
+    pub(crate) outbox_changed: Notify,
     /// Sign-ins to Google Drive that have begun.
     pub(crate) sign_ins: Mutex<SignIns>,
     /// Databases whose backups another machine makes, and that are looked for at a destination.
@@ -90,7 +106,7 @@ pub(crate) struct Shared {
     pub(crate) replacing: Mutex<HashSet<ReplacementId>>,
     active: Mutex<HashMap<RunId, Active>>,
     pub(crate) tests: Mutex<HashMap<String, CancellationToken>>,
-    schedule: Mutex<Option<ScheduleGuard>>,
+    schedule: Mutex<Option<Guard>>,
 }
 
 /// A run at work in this process.
@@ -115,12 +131,17 @@ impl Engine {
             Role::Guest => None,
         };
         let owns = schedule.is_some();
+        let started_at = options.clock.now();
         let engine = Self(Arc::new(Shared {
             store,
             programs: options.programs,
             secrets: options.secrets,
             clock: options.clock,
-            channels: options.channels,
+            network: options.network,
+            conditions_changed: Notify::new(),
+            watch: crate::watch::Watch::default(),
+            desktop: options.desktop,
+            started_at,
             events: Events::new(),
             ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -128,6 +149,7 @@ impl Engine {
             schedule_changed: Notify::new(),
             copies_changed: Notify::new(),
             upkeep_changed: Notify::new(),
+            outbox_changed: Notify::new(),
             sign_ins: Mutex::default(),
             learning: Mutex::default(),
             read_exports: Mutex::default(),
@@ -147,6 +169,12 @@ impl Engine {
             engine.spawn(crate::scheduler::run(engine.clone()));
             engine.spawn(crate::runs::copies::see_to_what_is_owed(engine.clone()));
             engine.spawn(crate::upkeep::run(engine.clone()));
+            engine.spawn(crate::metrics::run(engine.clone()));
+            engine.spawn(crate::watch::run(engine.clone()));
+            engine.spawn(crate::watch::look_into_servers(engine.clone()));
+            engine.spawn(crate::telling::outbox::run(engine.clone()));
+            engine.spawn(crate::telling::conditions::run(engine.clone()));
+            engine.spawn(crate::telling::summary::run(engine.clone()));
         }
         Ok(engine)
     }
@@ -154,6 +182,9 @@ impl Engine {
     /// Ends everything: no new work, what is at work is cancelled as *interrupted*, children are gone, local instances that this
     /// process started close themselves. Waits at most `deadline` for the work; what has not ended by then ends with the process, and the next start sets it right.
     pub async fn shutdown(&self, deadline: Duration) {
+        if !self.owns_schedule() {
+            self.empty_outbox(LAST_WORDS.min(deadline)).await;
+        }
         self.0.ending.cancel();
         self.0.tasks.close();
         if tokio::time::timeout(deadline, self.0.tasks.wait()).await.is_err() {
@@ -227,6 +258,7 @@ macro_rules! or_failure {
 or_failure!(
     howdah_store::Error,
     howdah_storage::Error,
+    howdah_notify::Error,
     howdah_postgres::Error,
     howdah_archive::Error
 );

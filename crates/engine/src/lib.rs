@@ -29,6 +29,7 @@ mod instances;
 mod integrity;
 mod keys;
 mod kit_page;
+mod metrics;
 mod needs;
 mod pages;
 mod places;
@@ -43,8 +44,10 @@ mod runs;
 mod scheduler;
 mod servers;
 mod settings;
+mod telling;
 mod upkeep;
 mod views;
+mod watch;
 
 pub use drill_page::page as drill_page;
 pub use engine::{Engine, KNOWN_HOSTS_FILE, Options, Role};

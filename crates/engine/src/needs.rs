@@ -1,10 +1,12 @@
 //! What needs somebody, on the first page: databases, the keyring, destinations, copies, the recovery kit.
 
 use howdah_domain::drill::REMIND_AFTER_DAYS;
-use howdah_domain::{Encryption, Failure, Plan, RunState, WaitReason};
+use howdah_domain::{Encryption, Failure, FailureCode, Plan, RunState, WaitReason};
 use howdah_store::tables::backups::CopyState;
+use howdah_store::tables::channels::Channel;
 use howdah_store::tables::destinations::Destination;
 use howdah_store::tables::identities::Identity;
+use howdah_store::tables::incidents::Incident;
 use howdah_store::tables::troubles::TroubledCopies;
 use jiff::Timestamp;
 
@@ -122,6 +124,46 @@ pub(crate) fn of_destination(row: &Destination) -> Option<Need> {
         destination_name: Some(row.name.clone()),
         failure: Some(failure),
         since: row.checked_at,
+        ..NOTHING
+    })
+}
+
+/// Databases that do not answer.
+pub(crate) fn of_incident(incident: &Incident) -> Option<Need> {
+    let first = incident
+        .databases
+        .iter()
+        .find(|member| member.left_at.is_none())?;
+    let others = incident
+        .databases
+        .iter()
+        .filter(|member| member.left_at.is_none())
+        .count()
+        - 1;
+    Some(Need {
+        kind: NeedKind::DatabaseDown,
+        database_id: Some(first.database_id.clone()),
+        database_name: Some(match others {
+            0 => first.name.clone(),
+            _ => format!("{} and {others} more", first.name),
+        }),
+        failure: Some(incident.cause.clone()),
+        since: Some(incident.began_at),
+        ..NOTHING
+    })
+}
+
+/// A channel that takes nothing, and will not before somebody does something.
+pub(crate) fn of_channel(channel: &Channel) -> Option<Need> {
+    let failure = channel.failure.clone().filter(|_| channel.enabled)?;
+    let waits = matches!(
+        failure.code,
+        FailureCode::Unreachable | FailureCode::Timeout | FailureCode::Busy
+    );
+    (!waits).then_some(Need {
+        kind: NeedKind::Channel,
+        destination_name: Some(channel.name.clone()),
+        failure: Some(failure),
         ..NOTHING
     })
 }

@@ -4,7 +4,7 @@ use howdah_domain::{BackupId, DatabaseId, Failure, FailureCode, Place, Plan, Run
 use howdah_store::tables::backups::CopyState;
 use howdah_store::tables::overview::{self, Standing};
 use howdah_store::tables::{
-    backups, destinations, drills, identities, plans, run_logs, runs, servers, troubles,
+    backups, channels, destinations, drills, identities, incidents, plans, run_logs, runs, servers, troubles,
 };
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use crate::plans::{PREVIEW, plan_of, system_zone};
 use crate::runs::restore::Asked;
 use crate::settings::with_tilde;
 use crate::stored::StoredBackup;
-use crate::{catalog, needs, scheduler, views};
+use crate::{catalog, needs, scheduler, views, watch};
 
 /// Lines of a log that a page shows.
 const LOG_LINES: u32 = 2_000;
@@ -29,10 +29,17 @@ impl Engine {
     /// The first page.
     pub async fn overview(&self) -> Result<Overview, Failure> {
         let now = self.0.clock.now();
-        let (standings, plans, recent, totals, (destinations, identities, troubled)) = self
+        let live = self.0.watch.live();
+        let (
+            standings,
+            plans,
+            recent,
+            totals,
+            (destinations, identities, troubled, (mut health, down, channels)),
+        ) = self
             .0
             .store
-            .read(|c| {
+            .read(move |c| {
                 Ok((
                     overview::standings(c)?,
                     plans::list(c)?,
@@ -42,6 +49,11 @@ impl Engine {
                         destinations::list(c)?,
                         identities::list(c)?,
                         troubles::list(c, needs::ATTEMPTS)?,
+                        (
+                            watch::all(c, &live, now)?,
+                            incidents::list_open(c)?,
+                            channels::list(c)?,
+                        ),
                     ),
                 ))
             })
@@ -49,7 +61,14 @@ impl Engine {
             .or_failure()?;
         let databases: Vec<DatabaseSummary> = standings
             .iter()
-            .map(|standing| summary(standing, &plans, now))
+            .map(|standing| {
+                let (health, day) = health.remove(&standing.database.id).unzip();
+                DatabaseSummary {
+                    health,
+                    day: day.flatten(),
+                    ..summary(standing, &plans, now)
+                }
+            })
             .collect();
         let active_runs: Vec<RunView> = standings
             .iter()
@@ -65,6 +84,8 @@ impl Engine {
                 .iter()
                 .filter_map(|database| needs::of_proofs(database, now)),
         );
+        all.extend(down.iter().filter_map(needs::of_incident));
+        all.extend(channels.iter().filter_map(needs::of_channel));
         all.extend(self.keyring_need(&active_runs).await);
         all.extend(destinations.iter().filter_map(needs::of_destination));
         all.extend(troubled.into_iter().map(needs::of_copies));
@@ -87,7 +108,8 @@ impl Engine {
     /// A database's own page.
     pub async fn database_page(&self, id: &DatabaseId) -> Result<DatabasePage, Failure> {
         let wanted = id.clone();
-        let (standing, plans, server, backups, runs) = self
+        let (now, live) = (self.0.clock.now(), self.0.watch.live());
+        let (standing, plans, server, backups, (runs, health)) = self
             .0
             .store
             .read(move |c| {
@@ -103,7 +125,10 @@ impl Engine {
                     plans::list(c)?,
                     server,
                     backups::list(c, Some(&wanted), 200)?,
-                    runs::of_database(c, &wanted, 50)?,
+                    (
+                        runs::of_database(c, &wanted, 50)?,
+                        watch::all(c, &live, now)?.remove(&wanted),
+                    ),
                 ))
             })
             .await
@@ -114,8 +139,12 @@ impl Engine {
                 "Howdah does not look after this database any more.",
             ));
         };
-        let now = self.0.clock.now();
-        let database = summary(&standing, &plans, now);
+        let (health, day) = health.unzip();
+        let database = DatabaseSummary {
+            health,
+            day: day.flatten(),
+            ..summary(&standing, &plans, now)
+        };
         let next_runs = match &database.plan {
             Some(plan) if plan.enabled => {
                 scheduler::next_due(&plan.schedule, &plan.time_zone, now, PREVIEW).unwrap_or_default()
@@ -363,7 +392,7 @@ async fn free_bytes(place: &Place) -> Option<u64> {
 }
 
 /// A database as lists show it.
-fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSummary {
+pub(crate) fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSummary {
     let plan = plan_of(plans, &standing.database);
     let next_run = plan
         .filter(|plan| plan.enabled && standing.database.vanished_at.is_none())
@@ -395,6 +424,8 @@ fn summary(standing: &Standing, plans: &[Plan], now: Timestamp) -> DatabaseSumma
             .map(views::run),
         next_run,
         plan: plan.cloned(),
+        health: None,
+        day: None,
         sizes: standing.sizes.clone(),
     }
 }

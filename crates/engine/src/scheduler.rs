@@ -7,10 +7,10 @@
 use std::time::{Duration, Instant};
 
 use howdah_domain::{
-    DatabaseId, Failure, FailureCode, OccurrenceId, Plan, RunKind, RunState, Schedule, Scope, SkipReason,
-    Trigger,
+    AlertKind, DatabaseId, Failure, FailureCode, OccurrenceId, Plan, RunKind, RunState, Schedule, Scope,
+    SkipReason, Trigger,
 };
-use howdah_notify::{Message, Severity};
+use howdah_notify::Message;
 use howdah_store::tables::databases::{self, Database, Discovery};
 use howdah_store::tables::runs::{self, NewRun, Outcome, Run};
 use howdah_store::tables::{occurrences, plans, run_logs, settings};
@@ -23,6 +23,7 @@ use crate::decide;
 use crate::engine::{Engine, OrFailure};
 use crate::random;
 use crate::runs::Subject;
+use crate::telling::News;
 
 /// The wall clock is read at least this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
@@ -324,24 +325,34 @@ impl Engine {
             .map(|row| row.server.name)
             .unwrap_or_default();
         for database in &discovery.joined {
-            self.tell_people(
-                &Message::new(
-                    Severity::Success,
-                    format!("{} is new on {server}", database.name),
-                    "The plan covers all of the server's databases, so it is backed up from now on.",
+            self.tell(
+                News::new(
+                    Message::new(
+                        AlertKind::DatabaseJoined,
+                        self.0.clock.now(),
+                        format!("{} is new on {server}", database.name),
+                        "The plan covers all of the server's databases, so it is backed up from now on.",
+                    )
+                    .route(format!("/databases/{}", database.id)),
                 )
-                .route(format!("/databases/{}", database.id)),
-            );
+                .about(Some(&database.id)),
+            )
+            .await;
         }
         for database in &discovery.vanished {
-            self.tell_people(
-                &Message::new(
-                    Severity::Warning,
-                    format!("{} is no longer on {server}", database.name),
-                    "It was dropped or renamed, or the role no longer sees it. Its backups are kept.",
+            self.tell(
+                News::new(
+                    Message::new(
+                        AlertKind::DatabaseVanished,
+                        self.0.clock.now(),
+                        format!("{} is no longer on {server}", database.name),
+                        "It was dropped or renamed, or the role no longer sees it. Its backups are kept.",
+                    )
+                    .route(format!("/databases/{}", database.id)),
                 )
-                .route(format!("/databases/{}", database.id)),
-            );
+                .about(Some(&database.id)),
+            )
+            .await;
         }
     }
 

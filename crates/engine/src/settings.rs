@@ -16,7 +16,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             theme: Theme::System,
-            notify_success: true,
             parallel_backups: 2,
             stall_minutes: 10,
             lock_wait_seconds: 60,
@@ -25,6 +24,7 @@ impl Default for Settings {
             verify_days: 7,
             verify_all: false,
             verify_by_reading: false,
+            metrics_port: None,
             export_secrets: false,
         }
     }
@@ -64,6 +64,12 @@ impl Engine {
             return Err(Failure::new(
                 FailureCode::InvalidInput,
                 "Copies can be checked every 1 to 365 days, or never (0).",
+            ));
+        }
+        if changed.metrics_port == Some(0) {
+            return Err(Failure::new(
+                FailureCode::InvalidInput,
+                "Figures for Prometheus need a port between 1 and 65535.",
             ));
         }
         changed.default_time.validate()?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use howdah_domain::{Environment, FailureCode, RunState, Scope, SkipReason, WaitReason};
 use howdah_engine::api::{
-    ConnectionInput, DatabaseStatus, Event, NeedKind, PlanDraft, RunView, ServerChange, Settings,
+    ChannelInput, ConnectionInput, DatabaseStatus, Event, NeedKind, PlanDraft, RunView, ServerChange,
 };
 use howdah_store::KeyringState;
 use howdah_testkit::Cluster;
@@ -107,7 +107,7 @@ async fn a_new_database_joins_and_a_dropped_one_is_told_and_keeps_its_backups() 
         names(&wait_for_runs(&test, 4).await),
         ["new", "old", "postgres", "postgres"]
     );
-    let titles = test.caught.titles();
+    let titles = test.caught.told(6).await;
     assert!(titles.contains(&"new is new on shop".to_owned()), "{titles:?}");
     assert!(
         titles.contains(&"old is no longer on shop".to_owned()),
@@ -228,20 +228,34 @@ async fn two_backups_work_at_once_and_the_third_waits_for_its_turn() {
 
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_success_is_told_where_the_settings_say_so(#[values(true, false)] told: bool) {
+async fn a_success_is_told_where_the_channel_wants_to_hear_of_it(#[values(true, false)] told: bool) {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
-    let settings = Settings {
-        notify_success: told,
-        ..test.engine.settings().await
+    let mut desktop = test.engine.list_channels().await.unwrap().remove(0);
+    assert_eq!(desktop.rule.also.len(), 3, "{:?}", desktop.rule);
+    if !told {
+        desktop.rule.also.clear();
+    }
+    let input = ChannelInput {
+        id: Some(desktop.id),
+        name: desktop.name,
+        address: desktop.address,
+        secrets: std::collections::BTreeMap::new(),
+        rule: desktop.rule,
+        enabled: true,
     };
-    test.engine.save_settings(settings).await.unwrap();
+    test.engine.save_channel(input).await.unwrap();
     let draft = nightly(&test, &cluster, one("postgres")).await;
     next_morning(&test, &draft).await;
     assert_eq!(wait_for_runs(&test, 1).await[0].state, RunState::Succeeded);
-    test.engine.shutdown(Duration::from_secs(10)).await;
-    let expected: &[&str] = if told { &["postgres is backed up"] } else { &[] };
-    assert_eq!(test.caught.titles(), expected);
+    if told {
+        assert_eq!(test.caught.told(1).await, ["postgres is backed up"]);
+        return;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(test.caught.titles(), Vec::<String>::new());
+    let alerts = test.engine.notifications_page().await.unwrap().alerts;
+    assert_eq!(alerts.len(), 1, "it is on record all the same: {alerts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -292,7 +306,7 @@ async fn a_password_that_is_rejected_fails_at_once_and_is_told() {
     let run = wait_for_runs(&test, 1).await.remove(0);
     assert_eq!((run.state, run.attempt), (RunState::Failed, 1));
     assert_eq!(run.failure.unwrap().code, FailureCode::AuthenticationFailed);
-    let titles = test.caught.titles();
+    let titles = test.caught.told(1).await;
     assert_eq!(titles, ["postgres was not backed up"]);
     let overview = test.engine.overview().await.unwrap();
     assert!(

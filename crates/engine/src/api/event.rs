@@ -45,6 +45,13 @@ pub enum Event {
         /// Of which database.
         database_id: DatabaseId,
     },
+    /// Checks of these databases ended, or how they stand changed. At most once a second.
+    Health {
+        /// Which.
+        database_ids: Vec<DatabaseId>,
+    },
+    /// Channels, alerts or deliveries changed.
+    Notifications,
     /// The scheduler's state changed.
     Scheduler {
         /// Its state.

@@ -4,6 +4,7 @@
 //! strings in UTC, sizes are bytes, durations are milliseconds.
 
 mod backup;
+mod channel;
 mod destination;
 mod drive;
 mod event;
@@ -19,8 +20,10 @@ mod run;
 mod server;
 mod settings;
 mod state;
+mod watch;
 
 pub use backup::*;
+pub use channel::*;
 pub use destination::*;
 pub use drive::*;
 pub use event::*;
@@ -36,5 +39,6 @@ pub use run::*;
 pub use server::*;
 pub use settings::*;
 pub use state::*;
+pub use watch::*;
 
 pub use howdah_domain::{TestReport, TestState, TestStep, TestStepId};

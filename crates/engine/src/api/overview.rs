@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use ts_rs::TS;
 
-use super::{BackupView, ProofView, RunView, ServerView};
+use super::{BackupView, Bar, HealthView, ProofView, RunView, ServerView};
 
 /// The first page: one verdict, what needs somebody, every database.
 #[derive(Debug, Clone, Serialize, TS)]
@@ -69,6 +69,8 @@ pub struct Need {
 #[serde(rename_all = "snake_case")]
 #[ts(export)]
 pub enum NeedKind {
+    /// A database does not answer.
+    DatabaseDown,
     /// The newest backup run failed.
     BackupFailed,
     /// No good backup within the plan's period and a half.
@@ -77,6 +79,8 @@ pub enum NeedKind {
     Keyring,
     /// A destination asks for something: a new sign-in, or it was not there when it was last looked at.
     Destination,
+    /// A channel takes no messages before somebody does something; `destination_name` is its name.
+    Channel,
     /// A copy is damaged or missing, and there is none to repair it from.
     CopyLost,
     /// A copy is owed and could not be made for a day.
@@ -127,6 +131,10 @@ pub struct DatabaseSummary {
     pub next_run: Option<Timestamp>,
     /// The plan that covers it.
     pub plan: Option<Plan>,
+    /// How it stands, from its checks; none where it never was watched.
+    pub health: Option<HealthView>,
+    /// The last 24 hours in buckets of half an hour.
+    pub day: Option<Bar>,
     /// The newest backups' stored sizes, oldest first; at most thirty.
     pub sizes: Vec<u64>,
 }

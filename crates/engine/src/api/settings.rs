@@ -14,8 +14,6 @@ use super::{DestinationView, ServerView};
 pub struct Settings {
     /// Light, dark or the system's.
     pub theme: Theme,
-    /// Whether a success is told by a native notification. A failure always is.
-    pub notify_success: bool,
     /// Backups at work at once, at most. 1 to 8.
     pub parallel_backups: u32,
     /// Minutes without a byte from pg_dump before the run is ended. 1 to 1440.
@@ -36,6 +34,9 @@ pub struct Settings {
     /// Whether copies are read back in full; else those whose destination keeps checksums of its own are checked by these.
     #[serde(default)]
     pub verify_by_reading: bool,
+    /// The port of this machine on which figures for Prometheus are served; none is nowhere.
+    #[serde(default)]
+    pub metrics_port: Option<u16>,
     /// Whether the copy of the settings that goes to encrypted destinations holds passwords and tokens too.
     #[serde(default)]
     pub export_secrets: bool,

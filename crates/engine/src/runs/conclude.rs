@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use howdah_domain::{Failure, FailureCode, RunKind, RunState, SkipReason, WaitReason};
-use howdah_notify::{BackedUp, Message};
 use howdah_store::tables::runs::{self, Outcome, Run, Transition};
 use howdah_store::tables::{backups, ledger};
 
-use super::verify::says_damaged;
-use super::{Made, Recording, cancelled};
+use super::{Made, Recording, cancelled, news};
 use crate::api::{Event, LogLevel};
 use crate::decide;
-use crate::engine::{Engine, OrFailure};
+use crate::engine::Engine;
 
 /// Between two attempts at writing the end of a run, first and longest: a full disk may have room again a little later.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -75,7 +73,7 @@ impl Engine {
         let ended = self.write_end(run, to, &outcome, made).await?;
         // Only now it makes room for the next check of a copy, and the next drill.
         self.0.upkeep_changed.notify_one();
-        self.tell_end(&ended).await;
+        self.tell_end(&ended);
         self.follow_up(&ended).await;
         Some(ended)
     }
@@ -112,12 +110,24 @@ impl Engine {
                         }
                     }
                     let running = |state| matches!(state, RunState::Running { .. });
-                    runs::transition(tx, &id, running, to, now, &outcome)
+                    let ended = runs::transition(tx, &id, running, to, now, &outcome)?;
+                    let mut told = false;
+                    if let Transition::Done(run) = &ended {
+                        for news in news::of_end(tx, run, backup.as_ref().map(|(backup, _)| backup), now)? {
+                            told |= news.raise(tx)?;
+                        }
+                    }
+                    Ok((ended, told))
                 })
                 .await;
             match written {
-                Ok(Transition::Done(run)) => return Some(run),
-                Ok(Transition::Refused(state)) => {
+                Ok((Transition::Done(run), told)) => {
+                    if told {
+                        self.told();
+                    }
+                    return Some(run);
+                }
+                Ok((Transition::Refused(state), _)) => {
                     tracing::error!(run = %run.id, ?state, "a run ended that was not running any more");
                     return None;
                 }
@@ -151,73 +161,11 @@ impl Engine {
         }
     }
 
-    async fn tell_end(&self, run: &Run) {
+    fn tell_end(&self, run: &Run) {
         self.tell_run(run);
         if let (RunState::Succeeded, Some(database_id)) = (run.state, &run.database_id) {
             self.0.events.send(Event::Backups {
                 database_id: database_id.clone(),
-            });
-        }
-        if let Some(message) = self.message(run).await {
-            self.tell_people(&message.route(format!("/runs/{}", run.id)));
-        }
-    }
-
-    /// What people are told of a run's end: a failure always, a success by setting, a cancellation never.
-    async fn message(&self, run: &Run) -> Option<Message> {
-        match (run.state, run.kind) {
-            (RunState::Succeeded, RunKind::Backup) if self.settings().await.notify_success => {
-                let backup = self
-                    .backup_row(run.backup_id.as_ref()?)
-                    .await
-                    .or_failure()
-                    .ok()??;
-                let took = backup.finished_at.duration_since(backup.started_at);
-                Some(Message::backed_up(&BackedUp {
-                    database: &run.database_name,
-                    tables: backup.tables,
-                    raw_bytes: backup.raw_bytes,
-                    stored_bytes: backup.stored_bytes,
-                    took: took.unsigned_abs(),
-                }))
-            }
-            (RunState::Failed, RunKind::Backup) => {
-                Some(Message::backup_failed(&run.database_name, run.failure.as_ref()?))
-            }
-            (RunState::Failed, RunKind::Verify) => {
-                let failure = run.failure.as_ref()?;
-                let title = if says_damaged(failure) {
-                    format!("A backup of {} is damaged", run.database_name)
-                } else {
-                    format!("A backup of {} could not be checked", run.database_name)
-                };
-                Some(Message::failed(title, failure))
-            }
-            (RunState::Failed, RunKind::Drill) => {
-                let failure = run.failure.as_ref()?;
-                let title = if failure.code == FailureCode::NotEqual {
-                    format!("A backup of {} is not proved", run.database_name)
-                } else {
-                    format!("The drill of {} could not be made", run.database_name)
-                };
-                Some(Message::failed(title, failure))
-            }
-            (RunState::Failed, RunKind::Restore) => {
-                let title = format!("The restore of {} failed", run.database_name);
-                Some(Message::failed(title, run.failure.as_ref()?))
-            }
-            _ => None,
-        }
-    }
-
-    /// Sends a message to every channel, in a task of its own: nobody waits for a notification.
-    pub(crate) fn tell_people(&self, message: &Message) {
-        for channel in self.0.channels.clone() {
-            let (message, cancel) = (message.clone(), self.0.ending.clone());
-            self.spawn(async move {
-                if let Err(error) = channel.send(&message, &cancel).await {
-                    tracing::warn!(channel = channel.name(), %error, "a message was not delivered");
-                }
             });
         }
     }

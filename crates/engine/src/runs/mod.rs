@@ -4,6 +4,7 @@ pub(crate) mod backup;
 mod conclude;
 pub(crate) mod copies;
 mod drill;
+pub(crate) mod news;
 mod recorder;
 pub(crate) mod restore;
 mod sharing;

@@ -8,6 +8,7 @@ pub mod nightly;
 pub mod unrecorded;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup, OneOffPlace};
 use howdah_engine::restore::{RestoreRequest, compare_with};
 use howdah_engine::work::Reporter;
 use howdah_engine::{Engine, Options, Role};
-use howdah_notify::{Channel, Message};
+use howdah_notify::{Channel, Delivered, Message};
 use howdah_postgres::compare::Comparison;
+use howdah_postgres::network::{Network, Outlook};
 use howdah_postgres::programs::Programs;
 use howdah_postgres::restore;
 use howdah_store::keychain::MemorySecrets;
@@ -55,16 +57,42 @@ impl Clock for TestClock {
 
 /// Keeps what people would have been told.
 #[derive(Debug, Default)]
-pub struct Caught(Mutex<Vec<Message>>);
+pub struct Caught {
+    messages: Mutex<Vec<Message>>,
+    /// Whether the way to people is broken.
+    pub away: AtomicBool,
+    tries: AtomicU32,
+}
 
 impl Caught {
     pub fn titles(&self) -> Vec<String> {
-        self.0
+        self.messages
             .lock()
             .unwrap()
             .iter()
             .map(|message| message.title.clone())
             .collect()
+    }
+
+    /// What was told.
+    pub fn messages(&self) -> Vec<Message> {
+        self.messages.lock().unwrap().clone()
+    }
+
+    /// How often telling was tried.
+    pub fn tries(&self) -> u32 {
+        self.tries.load(Ordering::Relaxed)
+    }
+
+    /// The titles, once there are so many: messages go out by a task of their own.
+    pub async fn told(&self, count: usize) -> Vec<String> {
+        for _ in 0..200 {
+            if self.titles().len() >= count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.titles()
     }
 }
 
@@ -74,9 +102,39 @@ impl Channel for Caught {
         "caught"
     }
 
-    async fn send(&self, message: &Message, _: &CancellationToken) -> Result<(), howdah_notify::Error> {
-        self.0.lock().unwrap().push(message.clone());
-        Ok(())
+    async fn send(
+        &self,
+        message: &Message,
+        _: &CancellationToken,
+    ) -> Result<Delivered, howdah_notify::Error> {
+        self.tries.fetch_add(1, Ordering::Relaxed);
+        if self.away.load(Ordering::Relaxed) {
+            return Err(howdah_notify::Error::Unreachable {
+                service: "the test".to_owned(),
+                details: "it is away".to_owned(),
+            });
+        }
+        self.messages.lock().unwrap().push(message.clone());
+        Ok(Delivered::default())
+    }
+}
+
+/// This machine's network, as the test has it.
+#[derive(Debug, Default)]
+pub struct TestNetwork {
+    /// Whether it is away.
+    pub offline: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Network for TestNetwork {
+    async fn look(&self, _: &str, _: u16, _: &Failure, _: &CancellationToken) -> Outlook {
+        if self.offline.load(Ordering::Relaxed) {
+            return Outlook::Offline {
+                why: "the test took it away".to_owned(),
+            };
+        }
+        Outlook::Online
     }
 }
 
@@ -109,6 +167,7 @@ pub struct TestEngine {
     pub clock: Arc<TestClock>,
     pub secrets: Arc<MemorySecrets>,
     pub caught: Arc<Caught>,
+    pub network: Arc<TestNetwork>,
     pub dir: Arc<tempfile::TempDir>,
 }
 
@@ -142,12 +201,14 @@ impl TestEngine {
         programs: Programs,
     ) -> Self {
         let caught = Arc::new(Caught::default());
+        let network = Arc::new(TestNetwork::default());
         let engine = Engine::open(Options {
             data_dir,
             programs,
             secrets: secrets.clone(),
             clock: clock.clone(),
-            channels: vec![caught.clone()],
+            network: network.clone(),
+            desktop: Some(caught.clone()),
             role: Role::Owner,
         })
         .await
@@ -157,6 +218,7 @@ impl TestEngine {
             clock,
             secrets,
             caught,
+            network,
             dir,
         }
     }
