@@ -8,12 +8,14 @@ mod export;
 mod inside;
 mod instances;
 mod keys;
+mod notifications;
 mod pages;
 mod plans;
 mod runs;
 mod servers;
 mod settings;
 mod shell;
+mod watch;
 
 /// Every command, for the window's builder.
 pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'static {
@@ -66,6 +68,26 @@ pub(crate) fn all() -> impl Fn(tauri::ipc::Invoke) -> bool + Send + Sync + 'stat
         keys::save_kit,
         keys::test_kit,
         keys::import_kit,
+        notifications::notifications_page,
+        notifications::test_channel,
+        notifications::save_channel,
+        notifications::remove_channel,
+        notifications::find_telegram_chats,
+        notifications::preview_webhook,
+        notifications::acknowledge_alert,
+        notifications::retry_deliveries,
+        notifications::open_link,
+        watch::watch_page,
+        watch::availability,
+        watch::check_now,
+        watch::try_check,
+        watch::save_check_rule,
+        watch::mute,
+        watch::save_maintenance,
+        watch::remove_maintenance,
+        watch::note_incident,
+        watch::acknowledge_incident,
+        watch::export_checks,
         servers::parse_connection,
         servers::test_connection,
         servers::cancel_test,

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use howdah_domain::{Failure, SystemClock};
 use howdah_engine::{Engine, Options, Role};
-use howdah_notify::Desktop;
+use howdah_notify::{Action, Desktop};
+use howdah_postgres::network::SystemNetwork;
 use howdah_postgres::programs::Programs;
 use howdah_store::SecretService;
-use tauri::AppHandle;
+use tauri::{AppHandle, Manager as _};
 use tokio::sync::watch;
 
 use crate::events;
@@ -65,16 +66,40 @@ impl Desk {
     }
 }
 
+/// Does what was chosen on a notification.
+async fn act(app: &AppHandle, action: Action, message_id: &str) {
+    let desk = app.state::<Desk>();
+    let done = match desk.engine().await {
+        Ok(engine) if action == Action::Mute => engine.mute_alert(message_id).await,
+        Ok(engine) => engine.retry_alert(message_id).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = done {
+        tracing::warn!(%failure, ?action, "what was chosen on a notification could not be done");
+    }
+}
+
 async fn open(app: &AppHandle, data_dir: PathBuf) -> Result<Engine, Failure> {
     let programs = Programs::locate(None).map_err(|error| error.to_failure())?;
     let clicked = app.clone();
-    let desktop = Desktop::new(move |route| events::navigate(&clicked, route));
+    let desktop = Desktop::new(move |action, message| match action {
+        Action::Open => {
+            if let Some(route) = message.route.as_deref() {
+                events::navigate(&clicked, route);
+            }
+        }
+        Action::Retry | Action::Mute => {
+            let (app, id) = (clicked.clone(), message.id.clone());
+            tauri::async_runtime::spawn(async move { act(&app, action, &id).await });
+        }
+    });
     Engine::open(Options {
         data_dir,
         programs,
         secrets: Arc::new(SecretService::new()),
         clock: Arc::new(SystemClock),
-        channels: vec![Arc::new(desktop)],
+        network: Arc::new(SystemNetwork),
+        desktop: Some(Arc::new(desktop)),
         role: Role::Owner,
     })
     .await

@@ -43,6 +43,22 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
+/// A name for a file, with nothing in it that a file system or a dialog would take for something else.
+pub(crate) fn tame_name(name: &str) -> String {
+    let tame: String = name
+        .chars()
+        .take(120)
+        .map(|c| {
+            if c.is_alphanumeric() || "._- ".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    tame.trim_start_matches(['.', ' ']).to_owned()
+}
+
 /// Reads a file of at most `longest` bytes.
 pub(crate) fn read(path: &Path, longest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

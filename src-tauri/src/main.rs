@@ -8,6 +8,7 @@ mod commands;
 mod desk;
 mod events;
 mod files;
+mod links;
 mod logging;
 mod picker;
 mod quit;

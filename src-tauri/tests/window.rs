@@ -445,7 +445,7 @@ async fn a_locked_keyring_is_unlocked_from_the_window_and_what_waited_for_it_goe
         (manifests(data.path()).len() == 2).then_some(())
     })
     .await;
-    window.see("shop is backed up.").await;
+    window.see("shop is backed up").await;
     window.end().await;
 }
 

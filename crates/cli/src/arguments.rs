@@ -10,6 +10,7 @@ use howdah_engine::api::RowFormat;
 
 use crate::{schedule, table_name};
 
+pub(crate) mod channel;
 mod restore;
 
 pub(crate) use restore::Restore;
@@ -106,6 +107,9 @@ pub(crate) enum Command {
     /// Where copies of backups live
     #[command(subcommand)]
     Destination(Destination),
+    /// Who is told of what needs somebody
+    #[command(subcommand)]
+    Channel(channel::Channel),
     /// The keys of encrypted backups, and the recovery kit
     #[command(subcommand)]
     Key(Key),
@@ -121,9 +125,9 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Databases, their newest backups, and what is due next
+    /// Databases: whether they answer, their newest backups, and what is due next
     Status,
-    /// Run the schedule in the foreground, for a machine without a screen
+    /// Run schedule, checks and notifications in the foreground, for a machine without a screen
     Run,
 }
 

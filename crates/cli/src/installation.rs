@@ -7,6 +7,7 @@ use std::time::Duration;
 use howdah_domain::{Failure, FailureCode, SystemClock};
 use howdah_engine::{Engine, Options, Role};
 use howdah_notify::{Channel, Desktop};
+use howdah_postgres::network::SystemNetwork;
 use howdah_postgres::programs::Programs;
 use howdah_store::{PassphraseFile, SecretService, SecretStore};
 
@@ -18,19 +19,20 @@ pub(crate) async fn open(data_dir: Option<&Path>, role: Role) -> Result<Engine, 
     let programs = Programs::locate(None).map_err(|error| error.to_failure())?;
     let data_dir = place(data_dir)?;
     let secrets = secrets(&data_dir).await?;
-    let channels: Vec<Arc<dyn Channel>> = match role {
+    let desktop: Option<Arc<dyn Channel>> = match role {
         // There may be a desktop, and nobody may look at it: a failed notification is told in the log only.
         Role::Owner if std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some() => {
-            vec![Arc::new(Desktop::new(|_| {}))]
+            Some(Arc::new(Desktop::new(|_, _| {})))
         }
-        _ => Vec::new(),
+        _ => None,
     };
     Engine::open(Options {
         data_dir,
         programs,
         secrets,
         clock: Arc::new(SystemClock),
-        channels,
+        network: Arc::new(SystemNetwork),
+        desktop,
         role,
     })
     .await

@@ -7,6 +7,7 @@ use howdah_engine::api::{RowsPage, RowsRequest, SaveTableRequest, SavedTable, Va
 use tauri::{State, WebviewWindow};
 
 use crate::desk::Desk;
+use crate::files::tame_name;
 use crate::picker::{self, Wanted};
 
 #[tauri::command(rename_all = "snake_case")]
@@ -46,19 +47,7 @@ pub(crate) async fn save_table(
 /// `shop.orders.csv`, with nothing in it that a file system or a dialog would take for something else.
 fn file_name(request: &SaveTableRequest) -> String {
     let name = format!("{}.{}", request.table.schema, request.table.name);
-    let tame: String = name
-        .chars()
-        .take(120)
-        .map(|c| {
-            if c.is_alphanumeric() || "._- ".contains(c) {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    let tame = tame.trim_start_matches(['.', ' ']);
-    format!("{tame}.{}", request.format.extension())
+    format!("{}.{}", tame_name(&name), request.format.extension())
 }
 
 #[cfg(test)]

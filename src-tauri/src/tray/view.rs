@@ -180,6 +180,8 @@ mod tests {
 
     fn database(name: &str, server: &str) -> DatabaseSummary {
         DatabaseSummary {
+            health: None,
+            day: None,
             id: DatabaseId::from_text(format!("{name}-{server}")),
             name: name.to_owned(),
             server_id: ServerId::from_text(server),

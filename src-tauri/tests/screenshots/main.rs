@@ -15,6 +15,7 @@ mod restores;
 mod studio;
 #[path = "../support/mod.rs"]
 mod support;
+mod year;
 
 use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
@@ -211,6 +212,31 @@ impl Servers {
     }
 }
 
+/// Channels as a small team might have them. Nothing is sent to them: they do not exist.
+fn channels() -> [serde_json::Value; 2] {
+    let channel = |name: &str, address: serde_json::Value, secrets: serde_json::Value| {
+        json!({ "input": {
+            "id": null, "name": name, "address": address, "secrets": secrets, "enabled": true,
+            "rule": { "least": "warning", "also": [], "never": [], "databases": { "which": "environments", "environments": ["production"] },
+                "quiet": { "from": { "hour": 22, "minute": 0 }, "to": { "hour": 7, "minute": 0 } }, "again_minutes": 30,
+                "summary": { "day": "monday", "at": { "hour": 8, "minute": 0 } } },
+        } })
+    };
+    [
+        channel(
+            "The team",
+            json!({ "kind": "email", "host": "smtp.example.com", "port": 587, "security": "start_tls", "user": "ada@example.com",
+                "mechanism": "password", "from": "ada@example.com", "to": ["ada@example.com", "grace@example.com"], "trusted_certificate": null }),
+            json!({ "password": "not one" }),
+        ),
+        channel(
+            "#alerts",
+            json!({ "kind": "slack", "channel": "#alerts" }),
+            json!({ "token": "xoxb-not-one" }),
+        ),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a desktop and takes minutes: make screenshots"]
 async fn the_pictures_of_the_readme() {
@@ -245,11 +271,12 @@ async fn the_pictures_of_the_readme() {
 
     let data_dir = Path::new(&std::env::var_os("HOME").unwrap()).join(".local/share/howdah");
     servers.live(&Past::of(&data_dir)).await;
+    year::fill(&data_dir).await;
 
     // Today.
     let studio = Studio::open(&data_dir, &folder).await;
     let window = &studio.window;
-    window.see("All 4 databases are backed up.").await;
+    window.see("All 4 databases are backed up").await;
     studio.visit("/", "overview").await;
 
     // One is no longer readable as a whole: its backup fails, and says why.
@@ -278,6 +305,15 @@ async fn the_pictures_of_the_readme() {
     let backup = backups[0]["id"].as_str().unwrap();
     studio.visit(&format!("/databases/{shop}"), "database").await;
     studio.visit(&format!("/backups/{backup}"), "backup").await;
+    window.go(&format!("/databases/{shop}/availability")).await;
+    window.see("30 d").await;
+    window.click("//button[contains(., '1 y')] | //*[@role='radio'][contains(., '1 y')] | //label[contains(., '1 y')]").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    studio.take("availability").await;
+    for input in channels() {
+        window.invoke("save_channel", input).await;
+    }
+    studio.visit("/notifications", "notifications").await;
     studio.visit("/settings", "settings").await;
     studio.take_running(&studio.database("analytics").await).await;
 

@@ -22,8 +22,7 @@ impl Studio {
         let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", data_dir)]).await;
         window.see("Activity").await;
         window.resize(1280, 800).await;
-        let mut settings = window.invoke("settings_page", json!({})).await["settings"].take();
-        settings["notify_success"] = json!(false);
+        let settings = window.invoke("settings_page", json!({})).await["settings"].take();
         Self {
             window,
             folder: folder.to_owned(),

@@ -1,6 +1,7 @@
 //! The commands, one file each. A command turns arguments into a call of the engine, and the answer into a result.
 
 mod backup;
+mod channel;
 mod destination;
 mod drill;
 mod extract;
@@ -110,6 +111,10 @@ pub(crate) async fn run(
         Command::Destination(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;
             ended(&engine, destination::run(&engine, command, output).await).await
+        }
+        Command::Channel(command) => {
+            let engine = installation::open(data_dir, Role::Guest).await?;
+            ended(&engine, channel::run(&engine, command, output).await).await
         }
         Command::Key(command) => {
             let engine = installation::open(data_dir, Role::Guest).await?;

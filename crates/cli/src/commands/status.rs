@@ -3,7 +3,7 @@
 use howdah_domain::Failure;
 use howdah_domain::units::{counted, size};
 use howdah_engine::Engine;
-use howdah_engine::api::{DatabaseSummary, Overview};
+use howdah_engine::api::{DatabaseSummary, HealthState, Overview};
 use serde_json::json;
 
 use crate::output::Done;
@@ -73,8 +73,39 @@ fn line(database: &DatabaseSummary) -> String {
         .next_run
         .map_or_else(|| "not scheduled".to_owned(), |next| format!("next {next}"));
     format!(
-        "{:<24} {:<10} {last}, {next}",
+        "{:<24} {:<18} {:<10} {last}, {next}",
         format!("{} on {}", database.name, database.server_name),
+        health(database),
         format!("{:?}", database.status).to_lowercase(),
     )
+}
+
+/// Whether it answers: `up 12 ms, 99.98 %`.
+fn health(database: &DatabaseSummary) -> String {
+    let Some(health) = &database.health else {
+        return "not checked".to_owned();
+    };
+    let state = match health.state {
+        HealthState::Up | HealthState::Slow => {
+            let took = health
+                .connect_ms
+                .zip(health.answer_ms)
+                .map(|(connect, answer)| connect + answer);
+            let word = if health.state == HealthState::Up {
+                "up"
+            } else {
+                "slow"
+            };
+            took.map_or_else(|| word.to_owned(), |took| format!("{word} {took:.0} ms"))
+        }
+        HealthState::Failing { times, of } => format!("failing {times} of {of}"),
+        HealthState::Down => "down".to_owned(),
+        HealthState::Maintenance => "maintenance".to_owned(),
+        HealthState::NoData { .. } => "no data".to_owned(),
+        HealthState::Off => "not checked".to_owned(),
+    };
+    match database.day.as_ref().and_then(|day| day.uptime) {
+        Some(uptime) if uptime < 1.0 => format!("{state}, {:.2} %", uptime * 100.0),
+        _ => state,
+    }
 }
