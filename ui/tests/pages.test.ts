@@ -16,7 +16,7 @@ describe('the overview', () => {
   test('opens with one sentence, and what needs somebody with a button each', async () => {
     const { fixture } = await show(OverviewPage, {});
     expect(screen.getByRole('heading', { level: 1 }).textContent).toBe(
-      '2 things need you. 3 of 4 databases are backed up.',
+      '2 things need you. 3 of 4 databases are backed up and reachable.',
     );
     const needs = screen.getByRole('list', { name: 'What needs you' });
     expect(
@@ -304,12 +304,12 @@ describe('settings', () => {
       throw { code: 'disk_full', message: 'No space left.', hint: null, details: null };
     });
     await show(SettingsPage, {}, { fixture });
-    await fireEvent.click(screen.getByRole('switch', { name: 'Notify when a backup succeeds' }));
+    await fireEvent.click(screen.getByRole('switch', { name: 'Figures for Prometheus' }));
     await settle();
     expect(screen.getByRole('alert').textContent).toContain('No space left.');
-    expect(
-      screen.getByRole<HTMLInputElement>('switch', { name: 'Notify when a backup succeeds' }).checked,
-    ).toBe(true);
+    expect(screen.getByRole<HTMLInputElement>('switch', { name: 'Figures for Prometheus' }).checked).toBe(
+      false,
+    );
   });
 });
 

@@ -8,11 +8,17 @@ import {
   formatDue,
   formatDuration,
   formatExact,
+  formatLatency,
+  formatLength,
+  formatMonth,
   formatNumber,
   formatPercent,
   formatRate,
   formatRelative,
+  formatShortDay,
+  formatStretch,
   formatTime,
+  formatUptime,
   weekdayNames,
 } from '.';
 import { setLocale } from './locale';
@@ -161,5 +167,59 @@ describe('times', () => {
   test('a locale that nobody knows is none', () => {
     setLocale('C.UTF-8');
     expect(formatNumber(1234.5)).toBe('1,234.5');
+  });
+});
+
+describe('availability', () => {
+  test.each([
+    [1, '100%'],
+    [0.999999, '99.99%'],
+    [0.9987, '99.87%'],
+    [0.5, '50.00%'],
+    [0, '0.00%'],
+    [null, '–'],
+  ])('of %s is %s', (share, text) => {
+    expect(plain(formatUptime(share))).toBe(text);
+  });
+
+  test.each([
+    [0, '0 ms'],
+    [0.4, '400 µs'],
+    [1, '1 ms'],
+    [9.94, '9.9 ms'],
+    [12.4, '12 ms'],
+    [840, '840 ms'],
+    [999.9, '1 s'],
+    [1240, '1.2 s'],
+    [10_000, '10 s'],
+  ])('an answer after %d ms took %s', (ms, text) => {
+    expect(plain(formatLatency(ms))).toBe(text);
+  });
+
+  test.each([
+    [400, '0 s'],
+    [40_000, '40 s'],
+    [12 * 60_000, '12 min'],
+    [7.2 * 3_600_000, '7 h 12 min'],
+    [2 * 3_600_000, '2 h'],
+    [76 * 3_600_000, '3 d 4 h'],
+    [86_400_000, '1 d'],
+  ])('%d ms last %s', (ms, text) => {
+    expect(plain(formatLength(ms))).toBe(text);
+  });
+
+  test('a stretch names its days where it has to', () => {
+    const now = new Date('2026-11-28T15:00:00').getTime();
+    expect(formatStretch('2026-11-28T14:00:00', '2026-11-28T14:30:00', now)).toBe('14:00 – 14:30');
+    expect(formatStretch('2026-11-27T23:30:00', '2026-11-28T00:00:00', now)).toBe('yesterday 23:30 – 00:00');
+    expect(formatStretch('2026-11-23T14:00:00', '2026-11-25T14:00:00', now)).toBe(
+      '23 Nov 14:00 – 25 Nov 14:00',
+    );
+  });
+
+  test('axes have days and months, and a year where one begins', () => {
+    expect(formatShortDay('2025-11-22T00:00:00')).toBe('22 Nov');
+    expect(formatMonth('2026-11-01T00:00:00')).toBe('Nov');
+    expect(formatMonth('2027-01-01T00:00:00')).toBe('2027');
   });
 });

@@ -73,3 +73,20 @@ export function formatPercent(share: number): string {
     .format(share)
     .replace(/[ \u202f]/g, NO_BREAK);
 }
+
+const precise = perLocale(
+  ({ numbers }) => new Intl.NumberFormat(numbers, { style: 'percent', minimumFractionDigits: 2 }),
+);
+
+/**
+ * `99.87 %`, with two decimals, from 0 to 1; `–` where nothing is known. 100 is said only where it is all of it: the
+ * rest is rounded down.
+ */
+export function formatUptime(share: number | null): string {
+  if (share === null) return '–';
+  if (share >= 1) return formatPercent(1);
+  // Doubles have their own idea of 0.9987 × 10,000.
+  return precise()
+    .format(Math.min(0.9999, Math.floor(share * 10_000 + 1e-6) / 10_000))
+    .replace(/[ \u202f]/g, NO_BREAK);
+}

@@ -67,6 +67,30 @@ export function formatDate(moment: Moment, now: number): string {
   return (sameYear ? day() : dayYear()).format(at(moment));
 }
 
+const month = perLocale(({ dates }) => new Intl.DateTimeFormat(dates, { month: 'short' }));
+
+/** `22 Nov`, whatever the year: for the axis of a chart. */
+export function formatShortDay(moment: Moment): string {
+  return day().format(at(moment));
+}
+
+/** `Nov`; `2027` where a year begins. */
+export function formatMonth(moment: Moment): string {
+  const date = new Date(at(moment));
+  return date.getMonth() === 0 ? String(date.getFullYear()) : month().format(date);
+}
+
+/** `14:00 – 14:30`, with the day where it is not today, and both where the stretch ends on another one. */
+export function formatStretch(from: Moment, to: Moment, now: number): string {
+  const [first, last] = [new Date(at(from)), new Date(at(to))];
+  const begin = formatDay(first, now);
+  const midnight = last.getHours() === 0 && last.getMinutes() === 0;
+  if (startOfDay(first.getTime()) === startOfDay(last.getTime() - (midnight ? 1 : 0))) {
+    return `${begin} – ${formatTime(last)}`;
+  }
+  return `${begin} – ${formatDay(last, now)}`;
+}
+
 /** `just now`, `4 min ago`, `3 h ago`, `2 d ago`, `in 5 min`; a date from three weeks on. */
 export function formatRelative(moment: Moment, now: number): string {
   const distance = at(moment) - now;

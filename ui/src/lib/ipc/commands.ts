@@ -3,8 +3,14 @@
  * (`crates/engine`), so a command is one line here and one in `src-tauri`.
  */
 import type { AttachReport } from './generated/AttachReport';
+import type { Availability } from './generated/Availability';
+import type { AvailabilityRequest } from './generated/AvailabilityRequest';
 import type { BackupPage } from './generated/BackupPage';
 import type { BackupView } from './generated/BackupView';
+import type { ChannelInput } from './generated/ChannelInput';
+import type { ChannelReport } from './generated/ChannelReport';
+import type { ChannelView } from './generated/ChannelView';
+import type { CheckRule } from './generated/CheckRule';
 import type { ConnectionInput } from './generated/ConnectionInput';
 import type { DatabasePage } from './generated/DatabasePage';
 import type { DestinationChange } from './generated/DestinationChange';
@@ -18,11 +24,14 @@ import type { DriveSignInRequest } from './generated/DriveSignInRequest';
 import type { Environment } from './generated/Environment';
 import type { ExportRequest } from './generated/ExportRequest';
 import type { ExportView } from './generated/ExportView';
+import type { HealthView } from './generated/HealthView';
 import type { ImportReport } from './generated/ImportReport';
 import type { InstanceView } from './generated/InstanceView';
 import type { KeyringState } from './generated/KeyringState';
 import type { KeyView } from './generated/KeyView';
 import type { KitReport } from './generated/KitReport';
+import type { NotificationsPage } from './generated/NotificationsPage';
+import type { MaintenanceView } from './generated/MaintenanceView';
 import type { Overview } from './generated/Overview';
 import type { ParsedConnection } from './generated/ParsedConnection';
 import type { Plan } from './generated/Plan';
@@ -46,10 +55,14 @@ import type { ServerView } from './generated/ServerView';
 import type { Settings } from './generated/Settings';
 import type { SettingsPage } from './generated/SettingsPage';
 import type { StoredExport } from './generated/StoredExport';
+import type { TelegramChat } from './generated/TelegramChat';
 import type { TestReport } from './generated/TestReport';
 import type { TestRequest } from './generated/TestRequest';
 import type { ValueRequest } from './generated/ValueRequest';
 import type { ValueView } from './generated/ValueView';
+import type { WebhookAddress } from './generated/WebhookAddress';
+import type { WebhookPreview } from './generated/WebhookPreview';
+import type { WatchPage } from './generated/WatchPage';
 
 type None = Record<string, never>;
 
@@ -131,6 +144,23 @@ export interface Commands {
   cancel_look: { args: { look_id: string }; answer: unknown };
   /** Asks for a file, and writes the table there. `null` where none was chosen. */
   save_table: { args: { title: string; request: SaveTableRequest }; answer: SavedTable | null };
+  /** A database's availability beside a stretch: how it stands, its uptimes, its maintenance windows. */
+  watch_page: { args: { id: string }; answer: WatchPage };
+  /** A stretch of it, in buckets: at most as many as there are pixels. */
+  availability: { args: { request: AvailabilityRequest }; answer: Availability };
+  check_now: { args: { id: string }; answer: HealthView };
+  save_check_rule: { args: { id: string; rule: CheckRule }; answer: unknown };
+  /** Checks once by a rule that is not saved. */
+  try_check: { args: { id: string; rule: CheckRule }; answer: HealthView };
+  /** Nobody is told of it until then; `null` ends that. */
+  mute: { args: { id: string; until: string | null }; answer: unknown };
+  save_maintenance: { args: { window: MaintenanceView }; answer: MaintenanceView };
+  remove_maintenance: { args: { id: string }; answer: unknown };
+  /** An empty note removes it. */
+  note_incident: { args: { id: string; note: string }; answer: unknown };
+  acknowledge_incident: { args: { id: string }; answer: unknown };
+  /** Asks for a file, and writes the checks there as CSV. `null` where none was chosen. */
+  export_checks: { args: { id: string; from: string; to: string; title: string }; answer: string | null };
   own_key: { args: None; answer: KeyView };
   list_keys: { args: None; answer: KeyView[] };
   /** Asks for a file; its text never comes here. `null` where none was chosen. */
@@ -144,6 +174,21 @@ export interface Commands {
   choose_folder: { args: { title: string; typed: string }; answer: string | null };
   choose_file: { args: { title: string; typed: string }; answer: string | null };
   open_folder: { args: { path: string }; answer: unknown };
+  notifications_page: { args: None; answer: NotificationsPage };
+  /** Sends a message right now, with what is kept where nothing is typed. A message that is not taken is an answer, no failure. */
+  test_channel: { args: { input: ChannelInput }; answer: ChannelReport };
+  /** Adds the channel where its id is `null`. */
+  save_channel: { args: { input: ChannelInput }; answer: ChannelView };
+  remove_channel: { args: { id: string }; answer: unknown };
+  /** The chats in which somebody wrote to the bot lately. The address may lack its chat. */
+  find_telegram_chats: { args: { input: ChannelInput }; answer: TelegramChat[] };
+  preview_webhook: { args: { address: WebhookAddress }; answer: WebhookPreview };
+  /** Somebody knows of it: it is not told again. */
+  acknowledge_alert: { args: { id: string }; answer: unknown };
+  /** Tries a channel's waiting and failed messages now. */
+  retry_deliveries: { args: { id: string }; answer: unknown };
+  /** Opens the browser, at one of the pages that `features/notifications/links.ts` lists and at no other. */
+  open_link: { args: { url: string }; answer: unknown };
   hide_window: { args: None; answer: unknown };
 }
 

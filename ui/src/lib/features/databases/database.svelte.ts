@@ -1,6 +1,7 @@
 /** One database's page, alive, and what can be done with it. */
 import { call, onEvent, type DatabasePage, type Event, type Plan } from '$lib/ipc';
 import { Action } from '$lib/state/action.svelte';
+import { Gentle } from '$lib/state/gentle';
 import { Resource } from '$lib/state/resource.svelte';
 import { withProgress, withRun } from '../runs/live';
 
@@ -9,6 +10,8 @@ export class DatabaseDetail {
   readonly backingUp = new Action();
   readonly changing = new Action();
 
+  readonly #gentle = new Gentle(() => void this.page.load());
+
   constructor(readonly id: string) {
     this.page = new Resource(() => call('database_page', { id }));
   }
@@ -16,7 +19,10 @@ export class DatabaseDetail {
   start(): () => void {
     const stop = onEvent((event) => this.hear(event));
     void this.page.load();
-    return stop;
+    return () => {
+      stop();
+      this.#gentle.stop();
+    };
   }
 
   hear(event: Event): void {
@@ -38,6 +44,9 @@ export class DatabaseDetail {
         break;
       case 'backups':
         if (event.database_id === this.id) void this.page.load();
+        break;
+      case 'health':
+        if (event.database_ids.includes(this.id)) this.#gentle.ask();
         break;
       case 'databases':
       case 'missed':

@@ -2,9 +2,15 @@
 import type { Tone } from '$components';
 import type { DatabaseSummary } from '$lib/ipc';
 import { t } from '$lib/messages';
+import { graver } from '../availability/words';
 import { lookOf, type Look } from '../runs/words';
 
+/** The graver of how it is backed up and how it answers. */
 export function databaseLook(database: DatabaseSummary): Look {
+  return graver(backupLook(database), database.health);
+}
+
+function backupLook(database: DatabaseSummary): Look {
   const { status, active_run, last_run } = database;
   if (active_run && (status === 'running' || status === 'waiting')) return lookOf(active_run);
   switch (status) {

@@ -16,10 +16,10 @@ export interface NeedLine {
 }
 
 /** What means that data may be lost, or that nothing goes on until somebody does something. */
-const GRAVE: readonly NeedKind[] = ['backup_failed', 'keyring', 'copy_lost', 'not_proved'];
+const GRAVE: readonly NeedKind[] = ['database_down', 'backup_failed', 'keyring', 'copy_lost', 'not_proved'];
 
 /** What is about a copy, a place or a key: the databases named in it are backed up all the same. */
-const BESIDE: readonly NeedKind[] = ['destination', 'copy_lost', 'copy_owed', 'kit_unsaved'];
+const BESIDE: readonly NeedKind[] = ['destination', 'channel', 'copy_lost', 'copy_owed', 'kit_unsaved'];
 
 export function isGrave({ kind }: Pick<Need, 'kind'>): boolean {
   return GRAVE.includes(kind);
@@ -95,6 +95,15 @@ export function needLine(need: Need): NeedLine {
     ? { button: t('action.back_up_now'), remedy: { act: 'back_up', database: need.database_id } }
     : { button: t('need.show'), remedy: { act: 'go', to: page(need) } };
   switch (need.kind) {
+    case 'database_down':
+      return {
+        text: need.failure
+          ? t('need.database_down_why', { name, why: t(`failure.${need.failure.code}`) })
+          : t('need.database_down', { name }),
+        detail,
+        button: t('need.look'),
+        remedy: { act: 'go', to: page(need, need.database_id ? '/availability' : '') },
+      };
     case 'backup_failed':
       return { text: t('need.backup_failed', { name }), detail, ...failed(need) };
     case 'overdue':
@@ -111,6 +120,13 @@ export function needLine(need: Need): NeedLine {
       };
     case 'destination':
       return { ...place(need, need.destination_name ?? ''), detail };
+    case 'channel':
+      return {
+        text: t('need.channel', { name: need.destination_name ?? '' }),
+        detail,
+        button: t('need.look'),
+        remedy: { act: 'go', to: '/notifications' },
+      };
     case 'copy_lost':
       return {
         text: t('need.copy_lost', { name, place: need.destination_name ?? '' }),

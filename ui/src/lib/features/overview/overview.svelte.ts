@@ -3,6 +3,7 @@
  * for the window, made by the frame.
  */
 import { call, onEvent, type DatabaseSummary, type Event } from '$lib/ipc';
+import { Gentle } from '$lib/state/gentle';
 import { Resource } from '$lib/state/resource.svelte';
 import { withProgress, withRun } from '../runs/live';
 import { isActive } from '../runs/words';
@@ -13,10 +14,16 @@ export class OverviewState {
   readonly databases = $derived.by(() => this.page.data?.databases ?? []);
   readonly scheduler = $derived.by(() => this.page.data?.scheduler);
 
+  /** Checks come in at any rate; what they change is asked for now and then. */
+  readonly #gentle = new Gentle(() => void this.page.load());
+
   start(): () => void {
     const stop = onEvent((event) => this.hear(event));
     void this.page.load();
-    return stop;
+    return () => {
+      stop();
+      this.#gentle.stop();
+    };
   }
 
   hear(event: Event): void {
@@ -45,6 +52,9 @@ export class OverviewState {
         break;
       case 'scheduler':
         this.page.patch((page) => ({ ...page, scheduler: event.scheduler }));
+        break;
+      case 'health':
+        this.#gentle.ask();
         break;
       case 'databases':
       case 'destinations':

@@ -18,6 +18,7 @@ function databases(count: number, change: Partial<DatabaseSummary>[] = []): Data
     name: `db ${index}`,
     status: 'good' as const,
     active_run: null,
+    health: null,
     ...change[index],
   }));
 }
@@ -89,6 +90,55 @@ describe('the verdict', () => {
   });
 });
 
+describe('the verdict on what answers', () => {
+  const health = (is: 'up' | 'slow' | 'down' | 'maintenance'): DatabaseSummary['health'] => ({
+    state: { is },
+    since: new Date().toISOString(),
+    checked_at: new Date().toISOString(),
+    connect_ms: null,
+    answer_ms: null,
+    failure: null,
+    muted_until: null,
+  });
+  const up = { health: health('up') };
+
+  test('says reachable where all of them answered', () => {
+    const all = [up, { health: health('slow') }, up, up];
+    expect(verdict({ databases: databases(4, all), needs: [] }).text).toBe(
+      'All 4 databases are backed up and reachable.',
+    );
+    expect(verdict({ databases: databases(1, [up]), needs: [] }).text).toBe(
+      'db 0 is backed up and reachable.',
+    );
+  });
+
+  test.each([{ health: null }, { health: health('maintenance') }, { health: health('down') }])(
+    'says nothing of it where one of them did not (%#)',
+    (one) => {
+      expect(verdict({ databases: databases(2, [up, one]), needs: [] }).text).toBe(
+        'All 2 databases are backed up.',
+      );
+    },
+  );
+
+  test('speaks of those that need nobody', () => {
+    const down = need('database_down', { database_id: 'db-0' });
+    const all = [{ health: health('down') }, up, up, up];
+    expect(verdict({ databases: databases(4, all), needs: [down] })).toEqual({
+      tone: 'bad',
+      text: '1 thing needs you. 3 of 4 databases are backed up and reachable.',
+    });
+    const known = [{ health: health('down') }, up, { health: null }, up];
+    expect(verdict({ databases: databases(4, known), needs: [down] }).text).toBe(
+      '1 thing needs you. 3 of 4 databases are backed up.',
+    );
+    const copy = need('copy_owed');
+    expect(verdict({ databases: databases(2, [up, up]), needs: [copy] }).text).toBe(
+      '1 thing needs you. All 2 databases are backed up and reachable.',
+    );
+  });
+});
+
 describe('a need', () => {
   const failure = (code: 'authentication_failed' | 'disk_full' | 'permission_denied' | 'stalled') => ({
     code,
@@ -105,6 +155,17 @@ describe('a need', () => {
   ] as const)('that is a backup failed by %s offers: %s', (code, button, to) => {
     const line = needLine(need('backup_failed', { failure: failure(code), run_id: 'run' }));
     expect(line).toMatchObject({ button, remedy: { act: 'go', to }, detail: 'Why.' });
+  });
+
+  test('of a database that does not answer leads to its availability', () => {
+    const refused = { code: 'connection_refused', message: 'Why.', hint: null, details: null } as const;
+    expect(needLine(need('database_down', { failure: refused }))).toEqual({
+      text: 'shop does not answer: connection refused',
+      detail: 'Why.',
+      button: 'Look',
+      remedy: { act: 'go', to: '/databases/db-0/availability' },
+    });
+    expect(needLine(need('database_down')).text).toBe('shop does not answer');
   });
 
   test.each(['overdue', 'never_backed_up'] as const)('%s offers a backup now', (kind) => {

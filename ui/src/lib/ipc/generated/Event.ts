@@ -39,7 +39,11 @@ lines: Array<LogLine>, } | { "type": "databases" } | { "type": "instances" } | {
 /**
  * Of which database.
  */
-database_id: DatabaseId, } | { "type": "scheduler", 
+database_id: DatabaseId, } | { "type": "health", 
+/**
+ * Which.
+ */
+database_ids: Array<DatabaseId>, } | { "type": "notifications" } | { "type": "scheduler", 
 /**
  * Its state.
  */

@@ -3,4 +3,4 @@
 /**
  * The kinds of things that need somebody.
  */
-export type NeedKind = "backup_failed" | "overdue" | "keyring" | "destination" | "copy_lost" | "copy_owed" | "not_proved" | "unproved" | "kit_unsaved" | "database_vanished" | "never_backed_up" | "no_plan";
+export type NeedKind = "database_down" | "backup_failed" | "overdue" | "keyring" | "destination" | "channel" | "copy_lost" | "copy_owed" | "not_proved" | "unproved" | "kit_unsaved" | "database_vanished" | "never_backed_up" | "no_plan";

@@ -11,10 +11,6 @@ export type Settings = {
  */
 theme: Theme, 
 /**
- * Whether a success is told by a native notification. A failure always is.
- */
-notify_success: boolean, 
-/**
  * Backups at work at once, at most. 1 to 8.
  */
 parallel_backups: number, 
@@ -47,6 +43,10 @@ verify_all: boolean,
  * Whether copies are read back in full; else those whose destination keeps checksums of its own are checked by these.
  */
 verify_by_reading: boolean, 
+/**
+ * The port of this machine on which figures for Prometheus are served; none is nowhere.
+ */
+metrics_port: number | null, 
 /**
  * Whether the copy of the settings that goes to encrypted destinations holds passwords and tokens too.
  */

@@ -22,6 +22,7 @@ export const databases = {
 
   'database.column_name': 'Database',
   'database.column_state': 'State',
+  'database.column_day': '24 h',
   'database.column_last': 'Last backup',
   'database.column_proof': 'Proof',
   'database.column_sizes': 'Sizes',

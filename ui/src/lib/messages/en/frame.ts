@@ -19,6 +19,7 @@ export const frame = {
   'nav.add': 'Add a database',
   'nav.backups': 'Backups',
   'nav.destinations': 'Destinations',
+  'nav.notifications': 'Notifications',
   'nav.instances': 'Local instances',
   'nav.activity': 'Activity',
   'nav.settings': 'Settings',

@@ -3,7 +3,9 @@
  * exclamation marks.
  */
 import { add } from './add';
+import { availability } from './availability';
 import { backups } from './backups';
+import { channels } from './channels';
 import { common } from './common';
 import { databases } from './databases';
 import { destinations } from './destinations';
@@ -13,6 +15,7 @@ import { frame } from './frame';
 import { instances } from './instances';
 import { inside } from './inside';
 import { moving } from './moving';
+import { notifications } from './notifications';
 import { overview } from './overview';
 import { plans } from './plans';
 import { quantities } from './quantities';
@@ -28,8 +31,11 @@ export const en = {
   ...quantities,
   ...overview,
   ...databases,
+  ...availability,
   ...destinations,
   ...drive,
+  ...channels,
+  ...notifications,
   ...ssh,
   ...servers,
   ...add,

@@ -3,14 +3,27 @@ import type { Messages } from '../entry';
 
 export const overview = {
   'verdict.all': { one: 'Your database is backed up.', other: 'All {n} databases are backed up.' },
+  'verdict.all_reachable': {
+    one: 'Your database is backed up and reachable.',
+    other: 'All {n} databases are backed up and reachable.',
+  },
   'verdict.one': '{name} is backed up.',
+  'verdict.one_reachable': '{name} is backed up and reachable.',
   'verdict.needs': { one: '{n} thing needs you.', other: '{n} things need you.' },
   'verdict.rest': {
     one: '{n} of {total} databases is backed up.',
     other: '{n} of {total} databases are backed up.',
   },
+  'verdict.rest_reachable': {
+    one: '{n} of {total} databases is backed up and reachable.',
+    other: '{n} of {total} databases are backed up and reachable.',
+  },
   'verdict.rest_none': 'No database is backed up yet.',
   'verdict.rest_all': { one: 'The database is backed up.', other: 'All {n} databases are backed up.' },
+  'verdict.rest_all_reachable': {
+    one: 'The database is backed up and reachable.',
+    other: 'All {n} databases are backed up and reachable.',
+  },
   'verdict.first': {
     one: '{n} of {total} databases is being backed up for the first time.',
     other: '{n} of {total} databases are being backed up for the first time.',
@@ -40,6 +53,9 @@ export const overview = {
 
   'need.label': 'What needs you',
   'need.since': 'since',
+  'need.database_down': '{name} does not answer',
+  'need.database_down_why': '{name} does not answer: {why}',
+  'need.look': 'Look',
   'need.backup_failed': 'The last backup of {name} failed',
   'need.overdue': '{name} has had no good backup for longer than its plan allows',
   'need.never_backed_up': '{name} has a plan, and no good backup yet',
@@ -49,6 +65,7 @@ export const overview = {
   'need.database_vanished_detail': 'Its backups are kept.',
   'need.no_plan': '{name} has no plan, so nothing backs it up',
   'need.destination': '{name} needs you',
+  'need.channel': 'Messages do not reach {name}',
   'need.sign_in': 'Google Drive ({name}) needs you to sign in again',
   'need.copy_lost': 'A copy of {name} on {place} is damaged or missing, with none to repair it from',
   'need.copy_owed': 'A copy of {name} on {place} is overdue: it could not be made or deleted for a day',

@@ -13,9 +13,15 @@ export const quantities = {
   'time.tomorrow': 'tomorrow {time}',
   'time.yesterday': 'yesterday {time}',
 
+  'duration.microseconds': '{n}\u00a0µs',
+  'duration.milliseconds': '{n}\u00a0ms',
   'duration.seconds': '{n}\u00a0s',
   'duration.minutes': '{minutes}\u00a0min {seconds}\u00a0s',
   'duration.hours': '{hours}\u00a0h {minutes}\u00a0min',
+
+  'duration.whole_minutes': '{n}\u00a0min',
+  'duration.whole_hours': '{n}\u00a0h',
+  'duration.whole_days': '{n}\u00a0d',
 
   'count.millions': '{n}\u00a0M',
   'count.billions': '{n}\u00a0bn',

@@ -4,8 +4,9 @@ import type { Messages } from '../entry';
 export const settings = {
   'settings.window': 'Window and notifications',
   'settings.theme': 'Colours',
-  'settings.notify_success': 'Notify when a backup succeeds',
-  'settings.notify_hint': 'A failure is always told.',
+  'settings.metrics': 'Figures for Prometheus',
+  'settings.metrics_hint': 'At http://127.0.0.1:PORT/metrics, for this machine alone.',
+  'settings.metrics_port': 'Port',
   'settings.backups': 'Backups',
   'settings.parallel': 'Backups at once',
   'settings.parallel_hint': 'The others wait in line. Never two of one database.',
