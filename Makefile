@@ -19,7 +19,7 @@ HOSTS := db.example.com staging.example.com postgres-primary-0.eu-central-1.prod
 TYPES_OF := --package howdah-domain --package howdah-engine
 
 .PHONY: help run test check bench screenshots types icons setup setup-test programs ui deny \
-	format-check clippy test-rust test-ui test-types test-window test-edges
+	format-check clippy build-linted test-rust test-ui test-types test-window test-edges
 
 help: ## List what can be made
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,8 @@ check: ## Run what is fast: format, lints, unit tests
 bench: setup-test programs ui ## Measure speed and memory against the bundled pg_dump, and write the report
 	cargo run --release --package howdah-archive --example archive_speed
 	cargo run --release --package howdah-domain --example retention_speed
+	cargo run --release --package howdah-store --example watching_speed
+	cargo run --release --package howdah-engine --example watch_speed
 	cargo bench --package howdah-cli --bench performance -- $(or $(BENCH),--wide)
 	scripts/desktop.sh cargo nextest run --workspace --run-ignored only --no-capture -E 'binary_id(howdah-desktop::measure)'
 
@@ -85,6 +87,10 @@ format-check:
 
 clippy:
 	cargo clippy --workspace --all-targets -- -D warnings
+
+# What `make test` does in place of clippy and of building the tests.
+build-linted:
+	cargo build --workspace --all-targets
 
 test-edges:
 	scripts/edges.sh
