@@ -43,7 +43,7 @@ async fn desktop(test: &TestEngine) -> ChannelView {
 async fn backups_that_fail_are_told_once_with_the_last_lines_of_pg_dump_and_so_is_their_end() {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
-    let password = cluster.create_role("reader", "LOGIN").await.unwrap();
+    let password = cluster.create_role("reader", "").await.unwrap();
     cluster
         .sql("postgres", "CREATE TABLE secrets (id int)")
         .await

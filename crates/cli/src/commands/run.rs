@@ -1,6 +1,6 @@
 //! `howdah run`: the schedule in the foreground, for a machine without a screen. Ends on SIGINT or SIGTERM.
 
-use howdah_domain::{Failure, FailureCode, RunState};
+use howdah_domain::{Failure, FailureCode, RunKind, RunState};
 use howdah_engine::Engine;
 use howdah_engine::api::Event;
 use serde_json::json;
@@ -39,8 +39,9 @@ pub(crate) async fn run(
                 }
                 let state = state_words(run.state);
                 let line = format!(
-                    "{}  {} on {}: {state}",
+                    "{}  {}{} on {}: {state}",
                     jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%SZ"),
+                    kind_words(run.kind),
                     run.database_name,
                     run.server_name
                 );
@@ -56,6 +57,18 @@ pub(crate) async fn run(
         }
     }
     Ok(Done::good(json!({ "ended_runs": ended }), String::new()))
+}
+
+/// What a run is, where it is no backup.
+fn kind_words(kind: RunKind) -> &'static str {
+    match kind {
+        RunKind::Backup => "",
+        RunKind::Drill => "drill of ",
+        RunKind::Restore => "restore of ",
+        RunKind::Verify => "check of ",
+        RunKind::Prune => "pruning of ",
+        RunKind::Copy => "copy of ",
+    }
 }
 
 fn state_words(state: RunState) -> String {
