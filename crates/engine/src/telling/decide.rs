@@ -83,11 +83,19 @@ pub(crate) fn next(channel: ChannelKind, waiting: &[(Delivery, Alert)], now: Tim
         }
     }
     if channel == ChannelKind::Ping {
-        // Late, a dead man's switch wants to know how it stands now: of several, the newest.
-        if let Some((newest, older)) = due.split_last() {
-            next.stale = older.iter().map(|(delivery, _)| delivery.number).collect();
-            next.parcel = Some(single(newest));
+        // Late, a dead man's switch wants to know how a database stands now: of several about the same one, the newest.
+        let (mut stale, mut fresh) = (Vec::new(), None);
+        for (place, each) in due.iter().enumerate() {
+            let superseded = due[place + 1..]
+                .iter()
+                .any(|later| later.1.databases == each.1.databases);
+            if superseded {
+                stale.push(each.0.number);
+            } else if fresh.is_none() {
+                fresh = Some(single(each));
+            }
         }
+        (next.stale, next.parcel) = (stale, fresh);
         return next;
     }
     let Some(first) = due.first() else {
@@ -227,7 +235,8 @@ pub(crate) fn next_round(newest: &Delivery, minutes: u32, now: Timestamp) -> Opt
 
 #[cfg(test)]
 mod tests {
-    use howdah_domain::{AlertId, ChannelId};
+    use howdah_domain::{AlertId, ChannelId, DatabaseId, Environment};
+    use howdah_store::tables::alerts::AlertDatabase;
     use rstest::rstest;
 
     use super::*;
@@ -334,13 +343,29 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_mans_switch_is_told_the_newest_alone() {
+    fn a_dead_mans_switch_is_told_the_newest_of_each_database() {
+        let of = |database: &str, (delivery, mut alert): (Delivery, Alert)| {
+            alert.databases.push(AlertDatabase {
+                id: DatabaseId::from_text(database),
+                name: database.to_owned(),
+                server: "vps".to_owned(),
+                environment: Environment::None,
+            });
+            (delivery, alert)
+        };
         let waiting = [
-            waits(1, AlertKind::BackupStarted, 0),
-            waits(2, AlertKind::BackupSucceeded, 1),
+            of("shop", waits(1, AlertKind::BackupStarted, 0)),
+            of("shop", waits(2, AlertKind::BackupFailed, 1)),
+            of("billing", waits(3, AlertKind::BackupSucceeded, 2)),
         ];
-        let next = next(ChannelKind::Ping, &waiting, at(2));
-        assert_eq!((numbers(&next), next.stale), (vec![2], vec![1]));
+        let first = next(ChannelKind::Ping, &waiting, at(3));
+        assert_eq!(
+            numbers(&first),
+            [2],
+            "the failure of one is not lost for another's success"
+        );
+        assert_eq!(first.stale, [1]);
+        assert_eq!(numbers(&next(ChannelKind::Ping, &waiting[2..], at(3))), [3]);
     }
 
     #[test]
