@@ -1,5 +1,6 @@
 //! Incidents: databases that are down for one reason are one, told once. What flaps is not told each time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use howdah_domain::units::{counted, duration};
@@ -95,15 +96,37 @@ pub(super) fn leave(c: &Connection, database: &DatabaseId, now: Timestamp) -> St
     }
 }
 
-/// Ends incidents that no database is in any more: they were removed. Nobody is told.
-pub(super) fn end_deserted(c: &Connection, now: Timestamp) -> StoreResult<bool> {
-    let mut ended = false;
-    for id in incidents::end_deserted(c, now)? {
-        if let Some(alert) = alerts::lasting(c, AlertKind::DatabaseDown, id.as_str())? {
-            ended |= alerts::end(c, &alert.id, now)?;
+/// Ends what lasts of databases that are not checked any more: removed, vanished, switched off. Nobody is told: nobody knows how they are.
+pub(super) fn end_unchecked(
+    c: &Connection,
+    checked: &BTreeSet<&DatabaseId>,
+    now: Timestamp,
+) -> StoreResult<()> {
+    for incident in incidents::list_open(c)? {
+        for member in incident
+            .databases
+            .iter()
+            .filter(|member| member.left_at.is_none())
+        {
+            if !checked.contains(&member.database_id) {
+                incidents::leave(c, &incident.id, &member.database_id, now)?;
+            }
         }
     }
-    Ok(ended)
+    incidents::end_deserted(c, now)?;
+    for alert in alerts::all_lasting(c)? {
+        let subject = alert.subject.as_deref().unwrap_or_default();
+        let lasts = match alert.kind {
+            AlertKind::DatabaseDown => incidents::get(c, &IncidentId::from_text(subject))?
+                .is_some_and(|incident| incident.ended_at.is_none()),
+            AlertKind::DatabaseSlow => checked.contains(&DatabaseId::from_text(subject)),
+            _ => true,
+        };
+        if !lasts {
+            alerts::end(c, &alert.id, now)?;
+        }
+    }
+    Ok(())
 }
 
 fn tell(c: &Connection, id: &IncidentId, now: Timestamp) -> StoreResult<bool> {

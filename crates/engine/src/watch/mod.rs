@@ -1,6 +1,6 @@
 //! Health checks: asks each database in its own time, follows how it stands, writes that down, and opens and ends incidents.
 //!
-//! One task owns all of it; checks run beside each other, so many at most, and come back to it. What was found is written within a second; what
+//! One task owns all of it; checks run beside each other, so many at most, and come back to it. What was found is written twice a minute; what
 //! has turned, at once, in one transaction with what is to be told of it.
 
 mod csv;
@@ -72,6 +72,8 @@ pub(crate) struct Watch {
     heard: Heard,
     /// Who waits for what was found to be written.
     readers: Mutex<Vec<oneshot::Sender<()>>>,
+    /// Somebody waits for that.
+    read: Notify,
     /// How databases stand now, which the store knows a little later.
     live: Mutex<HashMap<DatabaseId, Live>>,
 }
@@ -88,7 +90,7 @@ impl Watch {
     async fn settle(&self) {
         let (answer, written) = oneshot::channel();
         lock(&self.readers).push(answer);
-        self.changed.notify_one();
+        self.read.notify_one();
         drop(tokio::time::timeout(TELL, written).await);
     }
 
@@ -172,6 +174,7 @@ impl Watching {
             tokio::select! {
                 () = self.engine.0.ending.cancelled() => break,
                 () = self.engine.0.watch.changed.notified() => self.read_at = None,
+                () = self.engine.0.watch.read.notified() => {}
                 Some(ended) = at_work.join_next() => match ended {
                     Ok(ended) => self.take(ended).await,
                     // A panic of ours: whichever it was is asked again.
@@ -240,7 +243,7 @@ impl Watching {
             .engine
             .0
             .store
-            .write(move |tx| Ok((rows::read(tx)?, settings::paused_until(tx)?)))
+            .write(move |tx| Ok((rows::read(tx, at)?, settings::paused_until(tx)?)))
             .await;
         let (rows, paused_until) = match read {
             Ok(read) => read,
@@ -257,7 +260,7 @@ impl Watching {
         }
         for id in gone {
             if let Some(mut watched) = self.watched.remove(&id) {
-                let settled = watched.follower.settle(at);
+                let settled = watched.follower.leave(at);
                 self.batch
                     .stretches
                     .extend(settled.into_iter().map(|stretch| (watched.watch, stretch)));
@@ -308,6 +311,7 @@ impl Watching {
             watched.due = now;
             if was_on && !watched.rule.enabled {
                 settled.extend(watched.follower.leave(at));
+                watched.standing = Standing::new(at);
             }
             self.touched.insert(watched.id.clone());
             self.untold.insert(watched.id.clone());
@@ -511,19 +515,11 @@ impl Watching {
         }
         self.forgot_at = Some(Instant::now());
         let now = self.engine.0.clock.now();
-        let forgotten = self
-            .engine
-            .0
-            .store
-            .write(move |tx| {
-                let told = incidents::end_deserted(tx, now)?;
-                Ok((checks::prune(tx, now)?, told))
-            })
-            .await;
+        let forgotten = self.engine.0.store.write(move |tx| checks::prune(tx, now)).await;
         match forgotten {
             // More is left: the next round goes on with it.
-            Ok((true, _)) => self.forgot_at = None,
-            Ok((false, _)) => {}
+            Ok(true) => self.forgot_at = None,
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, "old checks could not be forgotten"),
         }
     }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use howdah_domain::DatabaseId;
 use howdah_domain::check::CheckRule;
 use howdah_domain::maintenance::MaintenanceTime;
 use howdah_store::Connection;
 use howdah_store::tables::{databases, maintenance, servers, watches};
+use jiff::Timestamp;
+
+use super::incidents;
 
 /// A database that is watched.
 pub(super) struct Row {
@@ -15,8 +19,8 @@ pub(super) struct Row {
     pub(super) windows: Vec<MaintenanceTime>,
 }
 
-/// Every database of a server that is there; each has a watch from now on.
-pub(super) fn read(c: &Connection) -> howdah_store::Result<Vec<Row>> {
+/// Every database of a server that is there; each has a watch from now on. What lasted of those that are not checked any more ends quietly.
+pub(super) fn read(c: &Connection, now: Timestamp) -> howdah_store::Result<Vec<Row>> {
     let windows = maintenance::list(c)?;
     let there: BTreeSet<_> = servers::list(c)?.into_iter().map(|row| row.server.id).collect();
     let mut rows = Vec::new();
@@ -36,5 +40,11 @@ pub(super) fn read(c: &Connection) -> howdah_store::Result<Vec<Row>> {
             database,
         });
     }
+    let checked: BTreeSet<&DatabaseId> = rows
+        .iter()
+        .filter(|row| row.rule.enabled)
+        .map(|row| &row.database.id)
+        .collect();
+    incidents::end_unchecked(c, &checked, now)?;
     Ok(rows)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use howdah_domain::check::{Blind, CheckRule};
 use howdah_domain::{DatabaseId, Environment, Scope};
 use howdah_engine::api::{
-    Availability, AvailabilityRequest, HealthState, MaintenanceTime, MaintenanceView, WatchPage,
+    Availability, AvailabilityRequest, HealthState, MaintenanceTime, MaintenanceView, NeedKind, WatchPage,
 };
 use howdah_testkit::Cluster;
 use jiff::SignedDuration;
@@ -316,4 +316,43 @@ async fn checks_can_be_switched_off_and_exported() {
         test.engine.watch_page(&ids[0]).await.unwrap().health.checked_at,
         last
     );
+}
+
+#[rstest]
+#[case::switched_off(false)]
+#[case::removed(true)]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_of_a_database_that_is_not_checked_any_more_ends_quietly(#[case] removed: bool) {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let ids = watched(&test, &cluster, &["postgres"], &quick(1)).await;
+    cluster.freeze();
+    until(&test, &ids[0], |page| page.incident.is_some()).await;
+    assert_eq!(test.caught.told(1).await, ["postgres does not answer"]);
+    if removed {
+        let server = test.engine.list_servers().await.unwrap().remove(0);
+        test.engine.remove_server(&server.id).await.unwrap();
+    } else {
+        let off = CheckRule {
+            enabled: false,
+            ..quick(1)
+        };
+        test.engine.save_check_rule(&ids[0], off).await.unwrap();
+    }
+    let mut lasts = true;
+    for _ in 0..100 {
+        let alerts = test.engine.notifications_page().await.unwrap().alerts;
+        lasts = alerts.iter().any(|alert| alert.lasts && alert.ended_at.is_none());
+        if !lasts {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!lasts, "it is not told again and again");
+    let needs = test.engine.overview().await.unwrap().needs;
+    assert!(
+        needs.iter().all(|need| need.kind != NeedKind::DatabaseDown),
+        "{needs:?}"
+    );
+    assert_eq!(test.caught.titles().len(), 1, "nobody knows how it is");
 }
