@@ -59,10 +59,14 @@ async fn dress(app: &AppHandle, engine: &Engine) {
     window::dress(app, engine.settings().await.theme);
 }
 
-/// Whether an event can change what the tray shows. Progress and logs, the frequent ones, cannot.
+/// Whether an event can change what the tray shows. Progress, logs and checks, the frequent ones, cannot: what is down is told besides.
 fn changes_tray(event: &Event) -> bool {
     !matches!(
         event,
-        Event::Progress { .. } | Event::Log { .. } | Event::TestStep { .. } | Event::Navigate { .. }
+        Event::Progress { .. }
+            | Event::Log { .. }
+            | Event::Health { .. }
+            | Event::TestStep { .. }
+            | Event::Navigate { .. }
     )
 }

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use howdah_postgres::network::Network;
 use howdah_postgres::programs::Programs;
 use howdah_store::{Guard, SecretStore, Store};
 use jiff::Timestamp;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +30,9 @@ use crate::recovery;
 
 /// The file in the data directory that holds the keys of SSH servers that the user has accepted.
 pub const KNOWN_HOSTS_FILE: &str = "known_hosts";
+
+/// Disks that are looked at beside each other for how full they are.
+const DISK_LOOKS: usize = 4;
 
 /// How long a process that goes takes to send what it has to tell, where no other one does that.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -90,6 +94,10 @@ pub(crate) struct Shared {
     pub(crate) conditions_changed: Notify,
     /// Health checks.
     pub(crate) watch: crate::watch::Watch,
+    /// Whether this process has put something into the outbox.
+    pub(crate) has_told: AtomicBool,
+    /// Looks at disks that are under way: one at a share that hangs never ends.
+    pub(crate) disk_looks: Arc<Semaphore>,
     /// Something is in the outbox.
     pub(crate) outbox_changed: Notify,
     /// Sign-ins to Google Drive that have begun.
@@ -149,6 +157,8 @@ impl Engine {
             schedule_changed: Notify::new(),
             copies_changed: Notify::new(),
             upkeep_changed: Notify::new(),
+            has_told: AtomicBool::new(false),
+            disk_looks: Arc::new(Semaphore::new(DISK_LOOKS)),
             outbox_changed: Notify::new(),
             sign_ins: Mutex::default(),
             learning: Mutex::default(),
@@ -182,7 +192,7 @@ impl Engine {
     /// Ends everything: no new work, what is at work is cancelled as *interrupted*, children are gone, local instances that this
     /// process started close themselves. Waits at most `deadline` for the work; what has not ended by then ends with the process, and the next start sets it right.
     pub async fn shutdown(&self, deadline: Duration) {
-        if !self.owns_schedule() {
+        if !self.owns_schedule() && self.0.has_told.load(Ordering::Relaxed) {
             self.empty_outbox(LAST_WORDS.min(deadline)).await;
         }
         self.0.ending.cancel();

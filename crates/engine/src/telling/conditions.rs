@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_domain::units::{duration, size};
@@ -150,7 +151,7 @@ impl Engine {
         }
         let mut found = Vec::new();
         for (name, path, subject) in places {
-            match free_bytes(&path).await {
+            match self.free_bytes(&path).await {
                 Some(free) if free < LEAST_FREE => {
                     let message = Message::new(
                         AlertKind::DiskLow,
@@ -171,6 +172,20 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// Bytes free where a folder lies, or is to be made; none where nobody can tell within a moment.
+    async fn free_bytes(&self, path: &Path) -> Option<u64> {
+        let permit = Arc::clone(&self.0.disk_looks).try_acquire_owned().ok()?;
+        let path = path.to_owned();
+        let looked = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            crate::drill::free_space(&path)
+        });
+        tokio::time::timeout(Duration::from_secs(2), looked)
+            .await
+            .ok()?
+            .ok()?
     }
 }
 
@@ -360,14 +375,4 @@ fn of_destination(row: &destinations::Destination, now: Timestamp) -> Option<Fou
     Some(Found::Holds(Box::new(
         News::new(message).lasting(row.id.to_string()),
     )))
-}
-
-/// Bytes free where a folder lies, or is to be made; none where nobody can tell within a moment.
-async fn free_bytes(path: &Path) -> Option<u64> {
-    let path = path.to_owned();
-    let looked = tokio::task::spawn_blocking(move || crate::drill::free_space(&path));
-    tokio::time::timeout(Duration::from_secs(2), looked)
-        .await
-        .ok()?
-        .ok()?
 }

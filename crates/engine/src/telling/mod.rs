@@ -133,6 +133,7 @@ impl Engine {
 
     /// Something is in the outbox.
     pub(crate) fn told(&self) {
+        self.0.has_told.store(true, std::sync::atomic::Ordering::Relaxed);
         self.0.outbox_changed.notify_one();
         self.0.events.send(Event::Notifications);
     }

@@ -155,9 +155,6 @@ impl Engine {
         }
         let Some(parcel) = next.parcel else { return };
         let sent = self.send(&channel, &parcel).await;
-        if matches!(sent, Sent::Cancelled) {
-            return;
-        }
         let now = self.0.clock.now();
         let (id, numbers) = (channel.id.clone(), parcel.numbers.clone());
         let written = match sent {
