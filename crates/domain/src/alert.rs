@@ -140,7 +140,7 @@ impl AlertKind {
         )
     }
 
-    /// What this is the end of: who was told of that is told of this, however grave it is.
+    /// What this is the end of: it is as welcome as that was not.
     pub fn ends(self) -> Option<Self> {
         match self {
             Self::DatabaseRecovered => Some(Self::DatabaseDown),

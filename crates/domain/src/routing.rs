@@ -100,7 +100,7 @@ pub struct About<'a> {
 }
 
 impl ChannelRule {
-    /// Whether a channel of that kind hears of it.
+    /// Whether a channel of that kind hears of it. That whoever was told of something hears of its end too is not known here.
     pub fn takes(&self, channel: ChannelKind, about: &About<'_>) -> bool {
         let of_ours = about.databases.is_empty()
             || about
@@ -132,15 +132,7 @@ impl ChannelRule {
         if self.never.contains(&about.kind) {
             return false;
         }
-        let end_of_what_was_told = about.kind.ends().is_some_and(|ended| {
-            let ended = About {
-                kind: ended,
-                severity: ended.severity(),
-                databases: &[],
-            };
-            self.takes(channel, &ended)
-        });
-        about.severity >= self.least || self.also.contains(&about.kind) || end_of_what_was_told
+        about.severity >= self.least || self.also.contains(&about.kind)
     }
 
     /// Until when an alert of that severity waits for the end of the quiet hours; none where it is told now.
@@ -189,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn by_default_everything_that_needs_somebody_is_told_and_the_end_of_it() {
+    fn by_default_everything_that_needs_somebody_is_told() {
         let rule = ChannelRule::default();
         let takes = |kind| rule.takes(ChannelKind::Email, &about(kind));
         for kind in AlertKind::CHOICE {
-            let told = kind.severity() >= Severity::Warning || kind == AlertKind::DatabaseRecovered;
+            let told = kind.severity() >= Severity::Warning;
             assert_eq!(takes(kind), told, "{kind:?}");
         }
         assert!(takes(AlertKind::Test) && takes(AlertKind::Summary));
@@ -210,10 +202,6 @@ mod tests {
         let takes = |kind| rule.takes(ChannelKind::Slack, &about(kind));
         assert!(takes(AlertKind::BackupSucceeded) && takes(AlertKind::BackupFailed));
         assert!(!takes(AlertKind::DatabaseDown) && !takes(AlertKind::DiskLow));
-        assert!(
-            !takes(AlertKind::DatabaseRecovered),
-            "who did not hear of the one need not of the other"
-        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A duration: `0.4 s`, `34 s`, `3 min 20 s`, `2 h 5 min`.
+/// A duration: `0.4 s`, `34 s`, `3 min 20 s`, `2 h 5 min`, `3 days 4 h`, `20 days`.
 pub fn duration(duration: Duration) -> String {
     let tenths = (duration.as_millis() + 50) / 100;
     if tenths < 100 {
@@ -41,6 +41,9 @@ pub fn duration(duration: Duration) -> String {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, 0) => format!("{minutes} min"),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours @ 240.., ..) => format!("{} days", hours / 24),
+        (hours @ 48.., ..) if hours % 24 == 0 => format!("{} days", hours / 24),
+        (hours @ 48.., ..) => format!("{} days {} h", hours / 24, hours % 24),
         (hours, 0, _) => format!("{hours} h"),
         (hours, minutes, _) => format!("{hours} h {minutes} min"),
     }
@@ -100,6 +103,10 @@ mod tests {
     #[case(200_000, "3 min 20 s")]
     #[case(3_600_000, "1 h")]
     #[case(7_500_000, "2 h 5 min")]
+    #[case(172_799_000, "47 h 59 min")]
+    #[case(172_800_000, "2 days")]
+    #[case(277_200_000, "3 days 5 h")]
+    #[case(1_814_399_000, "20 days")]
     fn a_duration_has_at_most_two_units(#[case] milliseconds: u64, #[case] text: &str) {
         assert_eq!(duration(Duration::from_millis(milliseconds)), text);
     }

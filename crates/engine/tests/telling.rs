@@ -8,12 +8,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use howdah_domain::schedule::TimeOfDay;
-use howdah_domain::{AlertKind, Environment, FailureCode, RunState, Schedule, Severity};
+use howdah_domain::{AlertKind, Environment, FailureCode, Place, RunState, Schedule, Severity};
 use howdah_engine::api::{
-    AlertView, ChannelInput, ChannelView, ConnectionInput, DeliveryState, NeedKind, PlanDraft,
+    AlertView, ChannelView, ConnectionInput, DeliveryState, DestinationChange, NeedKind, PlanDraft,
 };
 use howdah_testkit::Cluster;
 use jiff::SignedDuration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use support::TestEngine;
 use support::by_hand::{by_hand, saved};
 use support::nightly::{next_morning, nightly, one, wait_for_runs};
@@ -71,7 +73,12 @@ async fn backups_that_fail_are_told_once_with_the_last_lines_of_pg_dump_and_so_i
         let runs = wait_for_runs(&test, night).await;
         assert_eq!(runs[0].state, RunState::Failed);
     }
-    assert_eq!(test.caught.told(1).await, ["postgres was not backed up"]);
+    test.engine.look_at_alerts().await.unwrap();
+    assert_eq!(
+        test.caught.told(1).await,
+        ["postgres was not backed up"],
+        "that it is overdue by now is no news"
+    );
     let message = test.caught.messages().remove(0);
     assert_eq!(message.severity, Severity::Critical);
     let last = message.text().lines().next_back().unwrap().to_owned();
@@ -228,15 +235,7 @@ async fn quiet_hours_hold_back_what_is_not_critical() {
         from: minute(now),
         to: minute(now.wrapping_sub(jiff::SignedDuration::from_mins(2))),
     });
-    let input = ChannelInput {
-        id: Some(channel.id),
-        name: channel.name,
-        address: channel.address,
-        secrets: Default::default(),
-        rule: channel.rule,
-        enabled: true,
-    };
-    test.engine.save_channel(input).await.unwrap();
+    test.save_channel(channel).await;
     let draft = PlanDraft {
         schedule: Schedule::Manual,
         ..nightly(&test, &cluster, one("postgres")).await
@@ -272,15 +271,7 @@ async fn a_channel_gets_its_summary_once_a_day() {
             minute: u8::try_from(soon.minute()).unwrap(),
         },
     });
-    let input = ChannelInput {
-        id: Some(channel.id),
-        name: channel.name,
-        address: channel.address,
-        secrets: Default::default(),
-        rule: channel.rule,
-        enabled: true,
-    };
-    test.engine.save_channel(input).await.unwrap();
+    test.save_channel(channel).await;
     let run = test.back_up_now().await;
     assert_eq!(run.state, RunState::Succeeded);
     test.engine.sum_up().await.unwrap();
@@ -299,4 +290,112 @@ async fn a_channel_gets_its_summary_once_a_day() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(test.caught.titles().len(), 1);
     drop(draft);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_on_a_disk_that_is_nearly_full_is_told_once_and_so_is_nothing_once_there_is_room() {
+    let Some(disk) = support::small_disk("64m") else {
+        return;
+    };
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let folder = disk.path().join("backups");
+    let draft = PlanDraft {
+        folder: Some(folder.clone()),
+        ..by_hand(
+            support::by_hand::server(&test, &cluster, "shop").await,
+            Vec::new(),
+        )
+    };
+    saved(&test, draft).await;
+    test.engine.look_at_alerts().await.unwrap();
+    test.engine.look_at_alerts().await.unwrap();
+    let found = alert(&test, AlertKind::DiskLow).await;
+    assert!(
+        found.title.contains("nearly full") && found.body.contains(&folder.display().to_string()),
+        "{found:?}"
+    );
+    assert_eq!(test.caught.told(1).await, [found.title]);
+    assert_eq!(alerts(&test, AlertKind::DiskLow).await.len(), 1);
+    // The same destination, moved to a disk with room.
+    let moved = DestinationChange {
+        name: None,
+        place: Some(Place::folder(test.folder())),
+        secret: None,
+        sign_in: None,
+    };
+    let destinations = test.engine.list_destinations().await.unwrap();
+    let id = destinations[0].id.clone();
+    test.engine.change_destination(&id, moved).await.unwrap();
+    test.engine.look_at_alerts().await.unwrap();
+    assert!(alerts(&test, AlertKind::DiskLow).await[0].ended_at.is_some());
+}
+
+/// What is answered to a request at a port of this machine; none where nobody listens.
+async fn asked(port: u16, request: &str) -> Option<String> {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    Some(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn figures_for_prometheus_are_on_a_port_of_this_machine_where_the_settings_say_so() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    nightly(&test, &cluster, one("postgres")).await;
+    assert_eq!(test.back_up_now().await.state, RunState::Succeeded);
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let figures = format!("GET /metrics HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n");
+    assert_eq!(
+        asked(port, &figures).await,
+        None,
+        "it is off until somebody wants it"
+    );
+    let mut settings = test.engine.settings().await;
+    settings.metrics_port = Some(port);
+    test.engine.save_settings(settings.clone()).await.unwrap();
+    let mut answer = None;
+    for _ in 0..100 {
+        answer = asked(port, &figures).await;
+        if answer.is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = answer.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    let line = "howdah_backup_timestamp_seconds{server=\"shop\",database=\"postgres\"} ";
+    let at: f64 = answer
+        .lines()
+        .find_map(|found| found.strip_prefix(line))
+        .unwrap_or_else(|| panic!("{answer}"))
+        .parse()
+        .unwrap();
+    let now = test.engine_now().as_second();
+    assert!((now - 60..=now).contains(&(at as i64)), "{at}");
+    assert!(!answer.contains(cluster.password().expose()));
+    // A page in a browser, whose own name was made to lead here.
+    let rebound = asked(port, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(
+        rebound.starts_with("HTTP/1.1 403 ") && !rebound.contains("howdah_"),
+        "{rebound}"
+    );
+    settings.metrics_port = None;
+    test.engine.save_settings(settings).await.unwrap();
+    for _ in 0..100 {
+        if asked(port, &figures).await.is_none() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it is still served");
 }

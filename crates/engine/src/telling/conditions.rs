@@ -228,8 +228,11 @@ fn of_backups(standing: &Standing, plan: Option<&Plan>, fresh: bool, now: Timest
     };
     if let Some(run) = &standing.last_run {
         match (run.state, &run.failure) {
+            // It will be overdue too, which says nothing new.
             (RunState::Failed, Some(failure)) => {
                 found.push(Found::Holds(Box::new(news::backup_failed(run, failure, now))));
+                found.push(Found::Unclear(AlertKind::BackupOverdue, subject));
+                return found;
             }
             // A run that somebody cancelled, or that was left out, neither begins a streak nor ends one.
             (RunState::Cancelled | RunState::Skipped { .. } | RunState::Interrupted, _) => {

@@ -274,6 +274,7 @@ mod tests {
             at: at(since),
             ended_at: None,
             acknowledged_at: None,
+            muted: false,
         };
         (delivery, alert)
     }

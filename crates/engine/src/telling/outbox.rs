@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use howdah_domain::{ChannelId, Failure, FailureCode};
+use howdah_domain::{AlertId, ChannelId, Failure, FailureCode};
 use howdah_notify::{Delivered, Error};
+use howdah_store::Connection;
 use howdah_store::tables::channels::{self, Channel};
 use howdah_store::tables::{alerts, deliveries};
 use jiff::{SignedDuration, Timestamp};
@@ -266,29 +267,20 @@ impl Engine {
     /// Puts what still lasts into the outbox again, for channels that want to hear of it until somebody acknowledges it.
     async fn tell_again(&self) -> Result<(), Failure> {
         let now = self.0.clock.now();
+        let due = self
+            .0
+            .store
+            .read(move |c| rounds_due(c, now))
+            .await
+            .or_failure()?;
+        if due.is_empty() {
+            return Ok(());
+        }
         self.0
             .store
             .write(move |tx| {
-                let again: Vec<_> = channels::list(tx)?
-                    .into_iter()
-                    .filter(|channel| channel.enabled)
-                    .filter_map(|channel| Some((channel.id, channel.rule.again_minutes?)))
-                    .collect();
-                if again.is_empty() {
-                    return Ok(());
-                }
-                for alert in alerts::all_lasting(tx)? {
-                    if alert.acknowledged_at.is_some() || !decide::is_told_again(alert.kind) {
-                        continue;
-                    }
-                    for (channel, minutes) in &again {
-                        let newest = deliveries::newest(tx, &alert.id, channel)?;
-                        if let Some(round) =
-                            newest.and_then(|newest| decide::next_round(&newest, *minutes, now))
-                        {
-                            deliveries::insert(tx, &alert.id, channel, round, now, None)?;
-                        }
-                    }
+                for (alert, channel, round) in rounds_due(tx, now)? {
+                    deliveries::insert(tx, &alert, &channel, round, now, None)?;
                 }
                 Ok(())
             })
@@ -319,4 +311,29 @@ impl Engine {
             tracing::warn!("messages are left in the outbox; whoever runs next sends them");
         }
     }
+}
+
+/// What lasts and is to be told a channel again, and in which round.
+fn rounds_due(c: &Connection, now: Timestamp) -> howdah_store::Result<Vec<(AlertId, ChannelId, u32)>> {
+    let again: Vec<_> = channels::list(c)?
+        .into_iter()
+        .filter(|channel| channel.enabled)
+        .filter_map(|channel| Some((channel.id, channel.rule.again_minutes?)))
+        .collect();
+    let mut due = Vec::new();
+    if again.is_empty() {
+        return Ok(due);
+    }
+    for alert in alerts::all_lasting(c)? {
+        if alert.acknowledged_at.is_some() || !decide::is_told_again(alert.kind) {
+            continue;
+        }
+        for (channel, minutes) in &again {
+            let newest = deliveries::newest(c, &alert.id, channel)?;
+            if let Some(round) = newest.and_then(|newest| decide::next_round(&newest, *minutes, now)) {
+                due.push((alert.id.clone(), channel.clone(), round));
+            }
+        }
+    }
+    Ok(due)
 }

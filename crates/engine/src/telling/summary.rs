@@ -5,7 +5,7 @@ use std::time::Duration;
 use howdah_domain::availability::TimeIn;
 use howdah_domain::routing::SummaryRule;
 use howdah_domain::units::{counted, duration, size};
-use howdah_domain::{AlertKind, Failure, Schedule, Severity};
+use howdah_domain::{AlertKind, ChannelId, Failure, Schedule, Severity};
 use howdah_notify::Message;
 use howdah_store::Connection;
 use howdah_store::tables::overview::{self, Standing};
@@ -41,23 +41,27 @@ impl Engine {
     /// Puts the summaries that are due into the outbox; done by itself twice a minute.
     pub async fn sum_up(&self) -> Result<(), Failure> {
         let now = self.0.clock.now();
+        let due = self
+            .0
+            .store
+            .read(move |c| summaries_due(c, now))
+            .await
+            .or_failure()?;
+        if due.is_empty() {
+            return Ok(());
+        }
         let told = self
             .0
             .store
             .write(move |tx| {
                 let mut told = false;
-                for channel in channels::list(tx)?.into_iter().filter(|channel| channel.enabled) {
-                    let Some(rule) = channel.rule.summary else {
-                        continue;
-                    };
-                    let handled = channel.summed_up_at.unwrap_or(channel.created_at);
-                    let due = decide::latest_due(&schedule(rule), &TimeZone::system(), handled, now);
-                    let Some(due) = due else { continue };
-                    if !channels::summed_up(tx, &channel.id, due)? {
+                for (channel, rule, due) in due {
+                    // Another process may have been quicker.
+                    if !channels::summed_up(tx, &channel, due)? {
                         continue;
                     }
                     let news = News {
-                        only_for: Some(channel.id),
+                        only_for: Some(channel),
                         ..News::new(summary(tx, rule, now)?)
                     };
                     told |= news.raise(tx)?;
@@ -71,6 +75,20 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// The channels whose summary is due, and since when.
+fn summaries_due(
+    c: &Connection,
+    now: Timestamp,
+) -> howdah_store::Result<Vec<(ChannelId, SummaryRule, Timestamp)>> {
+    let of_channel = |channel: channels::Channel| {
+        let rule = channel.rule.summary.filter(|_| channel.enabled)?;
+        let handled = channel.summed_up_at.unwrap_or(channel.created_at);
+        let due = decide::latest_due(&schedule(rule), &TimeZone::system(), handled, now)?;
+        Some((channel.id, rule, due))
+    };
+    Ok(channels::list(c)?.into_iter().filter_map(of_channel).collect())
 }
 
 fn schedule(rule: SummaryRule) -> Schedule {

@@ -49,7 +49,7 @@ pub(super) fn open(
         for database in fallen {
             incidents::join(c, &open.id, &database.id, database.since)?;
         }
-        return Ok(false);
+        return tell_unmuted(c, &open.id, now);
     }
     let since = now.checked_sub(SAME).unwrap_or(Timestamp::MIN);
     if let Some(again) = incidents::ended_since(c, &key, since)? {
@@ -80,9 +80,9 @@ pub(super) fn lasts(
         return open(c, place, std::slice::from_ref(fallen), cause, now);
     };
     if now.duration_since(fallen.since) < SETTLED {
-        return Ok(false);
+        return tell_unmuted(c, &incident.id, now);
     }
-    tell(c, &incident.id, now)
+    Ok(tell_unmuted(c, &incident.id, now)? || tell(c, &incident.id, now)?)
 }
 
 /// A database answers again. Answers whether something is to be told.
@@ -129,6 +129,19 @@ pub(super) fn end_unchecked(
     Ok(())
 }
 
+/// Tells of an incident of which nobody was told since all of its databases were muted, once one is not.
+fn tell_unmuted(c: &Connection, id: &IncidentId, now: Timestamp) -> StoreResult<bool> {
+    let muted = alerts::lasting(c, AlertKind::DatabaseDown, id.as_str())?.filter(|alert| alert.muted);
+    let (Some(alert), Some(incident)) = (muted, incidents::get(c, id)?) else {
+        return Ok(false);
+    };
+    if all_muted(c, &members(&incident), now)? {
+        return Ok(false);
+    }
+    alerts::end(c, &alert.id, now)?;
+    tell(c, id, now)
+}
+
 fn tell(c: &Connection, id: &IncidentId, now: Timestamp) -> StoreResult<bool> {
     let Some(incident) = incidents::get(c, id)? else {
         return Ok(false);
@@ -167,7 +180,7 @@ fn end(c: &Connection, incident: &Incident, now: Timestamp) -> StoreResult<bool>
         _ => format!("{} answers again", spot(incident)),
     };
     let body = format!("It was down for {lasted}. {}", incident.cause.message);
-    let muted = all_muted(c, &databases, now)?;
+    let muted = alert.muted || all_muted(c, &databases, now)?;
     let news = News {
         muted,
         ends: Some(alert.id),

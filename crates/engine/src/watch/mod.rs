@@ -176,7 +176,11 @@ impl Watching {
                 () = self.engine.0.watch.changed.notified() => self.read_at = None,
                 () = self.engine.0.watch.read.notified() => {}
                 Some(ended) = at_work.join_next() => match ended {
-                    Ok(ended) => self.take(ended).await,
+                    Ok(ended) => {
+                        // Its time may have run out while this machine slept.
+                        self.notice_gap();
+                        self.take(ended).await;
+                    }
                     // A panic of ours: whichever it was is asked again.
                     Err(error) => {
                         tracing::error!(%error, "a check died");
@@ -377,26 +381,21 @@ impl Watching {
             return;
         };
         let effect = watched.take(&ended.finding, at, now);
-        if let Some(state) = effect.state {
-            let (connect_us, answer_us) = match &ended.finding {
-                Finding::Good(_) => watched
-                    .last
-                    .as_ref()
-                    .map_or((None, None), |last| (last.connect_us, last.answer_us)),
-                Finding::Bad { .. } | Finding::Unknown(_) => (None, None),
-            };
-            self.batch.checks.push(Check {
-                watch: watched.watch,
-                at,
-                state,
-                connect_us,
-                answer_us,
-                failure: match &ended.finding {
-                    Finding::Bad { failure, .. } => Some((failure.code, failure_text(failure))),
-                    Finding::Good(_) | Finding::Unknown(_) => None,
-                },
-            });
-        }
+        let (connect_us, answer_us) = match (&ended.finding, &watched.last) {
+            (Finding::Good(_), Some(last)) => (last.connect_us, last.answer_us),
+            _ => (None, None),
+        };
+        self.batch.checks.push(Check {
+            watch: watched.watch,
+            at,
+            state: effect.state,
+            connect_us,
+            answer_us,
+            failure: match &ended.finding {
+                Finding::Bad { failure, .. } => Some((failure.code, failure_text(failure))),
+                Finding::Good(_) | Finding::Unknown(_) => None,
+            },
+        });
         let watch = watched.watch;
         self.batch
             .stretches

@@ -37,7 +37,7 @@ pub(super) struct Watched {
 }
 
 /// What a finding brings about.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Effect {
     /// Time whose state is settled.
     pub(super) stretches: Vec<Stretch>,
@@ -46,7 +46,7 @@ pub(super) struct Effect {
     /// Whether slow answers are now to be told, or no longer.
     pub(super) slow: Option<bool>,
     /// How it stands, as time is spent in it.
-    pub(super) state: Option<State>,
+    pub(super) state: State,
 }
 
 impl Watched {
@@ -114,7 +114,7 @@ impl Watched {
             stretches: self.follower.enter(state, at),
             turn,
             slow,
-            state: Some(state),
+            state,
         }
     }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use howdah_domain::{DestinationId, Environment, Place, RunState, Schedule, Scope, ServerId};
-use howdah_engine::api::{BackupView, ConnectionInput, DestinationInput, PlanDraft, RunView};
+use howdah_engine::api::{
+    BackupView, ChannelInput, ChannelView, ConnectionInput, DestinationInput, PlanDraft, RunView,
+};
 use howdah_testkit::Cluster;
 
 use super::TestEngine;
@@ -72,6 +74,19 @@ pub async fn saved(test: &TestEngine, draft: PlanDraft) -> PlanDraft {
 }
 
 impl TestEngine {
+    /// Saves a channel with another rule.
+    pub async fn save_channel(&self, channel: ChannelView) {
+        let input = ChannelInput {
+            id: Some(channel.id),
+            name: channel.name,
+            address: channel.address,
+            secrets: Default::default(),
+            rule: channel.rule,
+            enabled: true,
+        };
+        self.engine.save_channel(input).await.unwrap();
+    }
+
     /// Backs up the only database, and waits for the end.
     pub async fn back_up_now(&self) -> RunView {
         let database = self.engine.overview().await.unwrap().databases.remove(0);

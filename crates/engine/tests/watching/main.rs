@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod again;
+mod servers;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -169,6 +171,30 @@ async fn a_clock_that_jumps_raises_nothing_and_counts_nothing(#[case] hours: i64
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_was_under_way_when_this_machine_fell_asleep_says_nothing() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let ids = watched(&test, &cluster, &["postgres"], &quick(1)).await;
+    cluster.freeze();
+    let (engine, id) = (test.engine.clone(), ids[0].clone());
+    let asked = tokio::spawn(async move { engine.check_now(&id).await });
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    test.clock.turn(SignedDuration::from_hours(8));
+    // The check's limit of a second runs out, and then the server answers again.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    cluster.thaw();
+    drop(asked.await.unwrap());
+    until(&test, &ids[0], |page| page.health.state == HealthState::Up).await;
+    let seen = last_hours(&test, &ids[0], 24).await;
+    assert_eq!(
+        (seen.total.down, seen.total.failing, seen.incidents.len()),
+        (0, 0, 0)
+    );
+    assert!(seen.total.asleep > 7 * 3_600_000, "{:?}", seen.total);
+    assert_eq!(test.caught.titles(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_flaps_is_not_told_each_time() {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
@@ -191,7 +217,7 @@ async fn a_server_that_flaps_is_not_told_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_within_maintenance_or_muted_is_on_record_and_told_to_nobody() {
+async fn a_database_within_maintenance_or_muted_is_on_record_and_told_to_nobody_until_it_is_not_muted() {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let ids = watched(&test, &cluster, &["postgres", "billing"], &quick(1)).await;
@@ -224,11 +250,17 @@ async fn a_database_within_maintenance_or_muted_is_on_record_and_told_to_nobody(
     let seen = last_hours(&test, muted, 1).await;
     assert_eq!(seen.incidents.len(), 1);
     assert_eq!(test.caught.titles(), Vec::<String>::new());
+    test.engine.mute(muted, None).await.unwrap();
+    assert_eq!(
+        test.caught.told(1).await,
+        ["postgres does not answer"],
+        "it is down still, and not muted any more"
+    );
     cluster.thaw();
+    until(&test, muted, |page| page.health.state == HealthState::Up).await;
     test.engine.remove_maintenance(&window.id.unwrap()).await.unwrap();
     until(&test, maintained, |page| page.health.state == HealthState::Up).await;
-    until(&test, muted, |page| page.health.state == HealthState::Up).await;
-    assert_eq!(test.caught.titles(), Vec::<String>::new());
+    assert_eq!(test.caught.told(2).await[1..], ["postgres answers again"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,6 +87,8 @@ pub struct Alert {
     pub ended_at: Option<Timestamp>,
     /// When somebody said that they know.
     pub acknowledged_at: Option<Timestamp>,
+    /// Nobody was to be told.
+    pub muted: bool,
 }
 
 pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Alert> {
@@ -106,6 +108,7 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Alert> {
         at: row.get::<_, Time>("at")?.0,
         ended_at: time("ended_at")?,
         acknowledged_at: time("acknowledged_at")?,
+        muted: row.get("muted")?,
     })
 }
 
@@ -113,8 +116,8 @@ pub(super) fn from_row(row: &Row<'_>) -> rusqlite::Result<Alert> {
 pub fn raise(connection: &Connection, alert: &NewAlert, zone: &TimeZone) -> Result<bool> {
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO alerts (id, kind, severity, subject, title, body, details, route, databases, at)
-             VALUES (:id, :kind, :severity, :subject, :title, :body, :details, :route, :databases, :at)
+            "INSERT INTO alerts (id, kind, severity, subject, title, body, details, route, databases, at, muted)
+             VALUES (:id, :kind, :severity, :subject, :title, :body, :details, :route, :databases, :at, :muted)
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
@@ -128,6 +131,7 @@ pub fn raise(connection: &Connection, alert: &NewAlert, zone: &TimeZone) -> Resu
             ":route": alert.route,
             ":databases": Json(&alert.databases),
             ":at": Time(alert.at),
+            ":muted": alert.muted,
         })?;
     if inserted == 0 {
         return Ok(false);
@@ -145,6 +149,10 @@ pub fn raise(connection: &Connection, alert: &NewAlert, zone: &TimeZone) -> Resu
         severity: alert.severity,
         databases: &databases,
     };
+    let ended = match &alert.ends {
+        Some(id) => get(connection, id)?,
+        None => None,
+    };
     let mut told = false;
     let addressed =
         |channel: &&channels::Channel| alert.only_for.as_ref().is_none_or(|only| *only == channel.id);
@@ -153,15 +161,20 @@ pub fn raise(connection: &Connection, alert: &NewAlert, zone: &TimeZone) -> Resu
         .filter(|channel| channel.enabled)
         .filter(addressed)
     {
-        let heard_of_it = match &alert.ends {
+        let heard_of_it = match &ended {
             Some(ended) => {
                 !channel.rule.never.contains(&alert.kind)
-                    && deliveries::was_told(connection, ended, &channel.id)?
+                    && deliveries::was_told(connection, &ended.id, &channel.id)?
             }
             None => false,
         };
         if heard_of_it || channel.rule.takes(channel.address.kind(), &about) {
-            let from = channel.rule.waits_until(alert.severity, alert.at, zone);
+            // Whoever was woken by the one is not to lie awake for the other.
+            let gravity = match &ended {
+                Some(ended) if heard_of_it => alert.severity.max(ended.severity),
+                _ => alert.severity,
+            };
+            let from = channel.rule.waits_until(gravity, alert.at, zone);
             deliveries::insert(connection, &alert.id, &channel.id, 0, alert.at, from)?;
             told = true;
         }
