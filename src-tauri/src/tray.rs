@@ -8,7 +8,7 @@ use std::time::Duration;
 use howdah_domain::{DatabaseId, Failure};
 use howdah_engine::Engine;
 use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
-use tauri::menu::{IsMenuItem, Menu, MenuItem, PredefinedMenuItem, Submenu};
+use tauri::menu::{Menu, MenuItem, PredefinedMenuItem, Submenu};
 use tauri::tray::TrayIconBuilder;
 use tauri::{AppHandle, Manager as _, Wry, include_image};
 use tokio::sync::Notify;
@@ -25,13 +25,25 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// A database becomes overdue without an event, so the tray looks by itself too.
 const LOOK: Duration = Duration::from_secs(300);
 
+/// The lines of the menu that change. They are changed where they are: lines made anew would leave whoever has the menu open
+/// with some that do nothing.
+struct Lines {
+    verdict: MenuItem<Wry>,
+    back_up: Submenu<Wry>,
+    schedule: Submenu<Wry>,
+    resume: MenuItem<Wry>,
+    quit: MenuItem<Wry>,
+}
+
 /// Makes the tray icon, before anything is known.
 pub(crate) fn make(app: &AppHandle) -> tauri::Result<()> {
     let view = View::starting();
+    let (menu, lines) = menu(app, &view)?;
+    app.manage(lines);
     TrayIconBuilder::with_id(ID)
         .icon(icon(view.state))
         .tooltip(&view.tooltip)
-        .menu(&menu(app, &view)?)
+        .menu(&menu)
         .on_menu_event(|app, event| chosen(app, event.id().as_ref()))
         .build(app)?;
     Ok(())
@@ -91,8 +103,20 @@ fn draw(app: &AppHandle, view: &View, before: Option<&View>) {
         if !same(|a, b| a.tooltip == b.tooltip) {
             outcome = outcome.and(tray.set_tooltip(Some(&view.tooltip)));
         }
-        if !same(View::same_menu) {
-            outcome = outcome.and(menu(&app, &view).and_then(|menu| tray.set_menu(Some(menu))));
+        let lines = app.state::<Lines>();
+        if !same(|a, b| a.verdict == b.verdict) {
+            outcome = outcome.and(lines.verdict.set_text(escape(&view.verdict)));
+        }
+        if !same(|a, b| a.databases == b.databases) {
+            outcome = outcome.and(list(&app, &lines.back_up, &view.databases));
+        }
+        if !same(|a, b| (a.owned, a.paused) == (b.owned, b.paused)) {
+            outcome = outcome
+                .and(lines.schedule.set_enabled(view.owned))
+                .and(lines.resume.set_enabled(view.paused));
+        }
+        if !same(|a, b| a.quit == b.quit) {
+            outcome = outcome.and(lines.quit.set_text(escape(&view.quit)));
         }
         if let Err(error) = outcome {
             tracing::warn!(%error, "the tray could not be drawn");
@@ -112,42 +136,52 @@ fn icon(state: State) -> tauri::image::Image<'static> {
     }
 }
 
-fn menu(app: &AppHandle, view: &View) -> tauri::Result<Menu<Wry>> {
-    let line =
-        |id: &str, text: &str, enabled| MenuItem::with_id(app, id, escape(text), enabled, None::<&str>);
+fn line(app: &AppHandle, id: &str, text: &str, enabled: bool) -> tauri::Result<MenuItem<Wry>> {
+    MenuItem::with_id(app, id, escape(text), enabled, None::<&str>)
+}
+
+fn menu(app: &AppHandle, view: &View) -> tauri::Result<(Menu<Wry>, Lines)> {
     let rule = || PredefinedMenuItem::separator(app);
-    let databases: Vec<MenuItem<Wry>> = view
-        .databases
-        .iter()
-        .map(|(id, name)| line(&format!("back-up:{id}"), name, true))
-        .collect::<tauri::Result<_>>()?;
-    let databases: Vec<&dyn IsMenuItem<Wry>> = databases
-        .iter()
-        .map(|item| item as &dyn IsMenuItem<Wry>)
-        .collect();
-    let back_up = Submenu::with_items(app, "Back up now", !databases.is_empty(), &databases)?;
-    let schedule = Submenu::with_items(
+    let resume = line(app, "pause:off", "Resume", view.paused)?;
+    let lines = Lines {
+        verdict: line(app, "verdict", &view.verdict, true)?,
+        back_up: Submenu::new(app, "Back up now", false)?,
+        schedule: Submenu::with_items(
+            app,
+            "Schedule",
+            view.owned,
+            &[
+                &line(app, "pause:hour", "Pause for an hour", true)?,
+                &line(app, "pause:morning", "Pause until tomorrow morning", true)?,
+                &resume,
+            ],
+        )?,
+        resume,
+        quit: line(app, "quit", &view.quit, true)?,
+    };
+    list(app, &lines.back_up, &view.databases)?;
+    let menu = Menu::with_items(
         app,
-        "Schedule",
-        view.owned,
         &[
-            &line("pause:hour", "Pause for an hour", true)?,
-            &line("pause:morning", "Pause until tomorrow morning", true)?,
-            &line("pause:off", "Resume", view.paused)?,
+            &lines.verdict,
+            &rule()?,
+            &line(app, "open", "Open Howdah", true)?,
+            &lines.back_up,
+            &lines.schedule,
+            &rule()?,
+            &lines.quit,
         ],
     )?;
-    Menu::with_items(
-        app,
-        &[
-            &line("verdict", &view.verdict, true)?,
-            &rule()?,
-            &line("open", "Open Howdah", true)?,
-            &back_up,
-            &schedule,
-            &rule()?,
-            &line("quit", &view.quit, true)?,
-        ],
-    )
+    Ok((menu, lines))
+}
+
+/// Lists the databases that can be backed up.
+fn list(app: &AppHandle, back_up: &Submenu<Wry>, databases: &[(DatabaseId, String)]) -> tauri::Result<()> {
+    while back_up.remove_at(0)?.is_some() {}
+    for (id, name) in databases {
+        back_up.append(&line(app, &format!("back-up:{id}"), name, true)?)?;
+    }
+    back_up.set_enabled(!databases.is_empty())
 }
 
 /// A menu takes `&` for the mark of a key; a name's own is doubled.

@@ -7,12 +7,16 @@
 )]
 
 mod support;
+#[path = "screenshots/year.rs"]
+mod year;
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use howdah_testkit::Cluster;
 use serde_json::json;
 use support::app::{App, binary, family, private_dirty, ticks};
+use support::steps::set_up;
 use support::tray::Panel;
 use support::webdriver::WebDriver;
 
@@ -21,6 +25,9 @@ const MEMORY: u64 = 60_000;
 
 /// Ticks (hundredths of a second) in a minute without a window: 0.2 %.
 const TICKS: u64 = 12;
+
+/// Milliseconds until a page of availability is painted, with a year behind it.
+const PAINTED: f64 = 200.0;
 
 fn report(what: &str, pid: u32) -> u64 {
     let memory = private_dirty(&family(pid));
@@ -114,4 +121,70 @@ async fn the_window_is_painted_a_second_after_open_was_chosen() {
     window.end().await;
     let best = times.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(best <= 1000.0, "{times:.0?} ms");
+}
+
+/// Milliseconds from a click on what `xpath` finds until the page shows an answer that it did not show before, and is painted.
+async fn painted(window: &WebDriver, xpath: &str) -> f64 {
+    let begin = "const found = document.evaluate(arguments[0], document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null);
+         const shown = () => document.querySelector('.timeline .when')?.textContent;
+         const before = shown();
+         const clicked = performance.now();
+         window.painted = null;
+         const look = () => {
+           const now = shown();
+           if (!now || now === before) requestAnimationFrame(look);
+           else requestAnimationFrame(() => setTimeout(() => (window.painted = performance.now() - clicked)));
+         };
+         found.singleNodeValue.click();
+         look();";
+    window.run(begin, json!([xpath])).await.unwrap();
+    support::eventually("it is painted", Duration::from_secs(10), || async {
+        window
+            .run("return window.painted", json!([]))
+            .await
+            .ok()?
+            .as_f64()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a desktop: make bench"]
+async fn a_page_of_availability_is_painted_at_once_with_a_year_of_twenty_databases_behind_it() {
+    let cluster = Cluster::start(17).await.unwrap();
+    for number in 1..20 {
+        cluster.create_database(&format!("shop_{number}")).await.unwrap();
+    }
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    set_up(&data, &cluster.url("postgres"), &["--all-databases"]).await;
+    year::fill(&data).await;
+    let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", &data)]).await;
+    window.resize(1280, 800).await;
+    window.see("Activity").await;
+    let overview = window.invoke("overview", json!({})).await;
+    let databases = overview["databases"].as_array().unwrap();
+    assert_eq!(databases.len(), 20);
+    let mut times = Vec::new();
+    for database in databases.iter().take(5) {
+        let page = format!("/databases/{}", database["id"].as_str().unwrap());
+        window.go(&page).await;
+        let link = format!("//a[contains(@href, '{page}/availability')]");
+        window.find(&link).await;
+        let first = painted(&window, &link).await;
+        let mut spans = Vec::new();
+        for span in ["1 y", "90 d", "30 d", "7 d"] {
+            let label = format!("//*[@role='radiogroup']//label[contains(., '{span}')]");
+            spans.push((span, painted(&window, &label).await));
+        }
+        println!("painted after a click: the page {first:.0} ms, {spans:.0?} ms");
+        times.push(first);
+        times.extend(spans.into_iter().map(|(_, time)| time));
+    }
+    window.end().await;
+    times.sort_by(f64::total_cmp);
+    let (median, slowest) = (times[times.len() / 2], times[times.len() - 1]);
+    println!("availability painted: {median:.0} ms as a rule, {slowest:.0} ms at most");
+    // Of 25, one may meet something else that this machine does.
+    assert!(times[times.len() - 2] <= PAINTED, "{times:.0?} ms");
 }

@@ -118,6 +118,11 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
         "a password that could stand anywhere by chance proves nothing"
     );
     let data_dir = home().join("data");
+    let folder = home().join("Howdah");
+    // What a first try left.
+    for left in [&data_dir, &folder] {
+        drop(std::fs::remove_dir_all(left));
+    }
     let panel = Panel::start().await;
     let heard = Heard::start().await;
     let eyes = Eyes::open(&secret);
@@ -134,7 +139,6 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
 
     // The run ends well, and the backup is listed in the window and lies in its folder.
     window.see_within("Done", A_BACKUP).await;
-    let folder = home().join("Howdah");
     assert_eq!(
         manifests(&folder).len(),
         1,

@@ -17,7 +17,7 @@ use howdah_testkit::Cluster;
 use serde_json::Value;
 use support::app::binary;
 use support::eventually;
-use support::steps::{fill, howdah, press_in_dialog, told};
+use support::steps::{fill, howdah, press_in_dialog, set_up, told};
 use support::webdriver::WebDriver;
 
 /// How long a backup, a drill or a restore may take on a machine that builds something else at the same time.
@@ -46,22 +46,7 @@ impl Desk {
             .unwrap();
         let laptop = tempfile::tempdir().unwrap();
         let data = laptop.path().join("data");
-        let backups = laptop.path().join("backups");
-        let add = ["server", "add", &cluster.url("shop"), "--name", "vps"];
-        assert!(howdah(&data, &add, None).await.status.success());
-        let plan = [
-            "plan",
-            "add",
-            "vps",
-            "--schedule",
-            "manual",
-            "--prove",
-            "each",
-            "--to",
-            backups.to_str().unwrap(),
-        ];
-        let added = howdah(&data, &plan, None).await;
-        assert!(added.status.success(), "{added:?}");
+        set_up(&data, &cluster.url("shop"), &["--prove", "each"]).await;
         let window = WebDriver::start(binary(), &[], &[("HOWDAH_DATA_DIR", &data)]).await;
         window.resize(1100, 900).await;
         Self {

@@ -100,15 +100,6 @@ impl View {
             },
         }
     }
-
-    /// Whether the menus of two views are the same.
-    pub(crate) fn same_menu(a: &Self, b: &Self) -> bool {
-        a.verdict == b.verdict
-            && a.databases == b.databases
-            && a.paused == b.paused
-            && a.owned == b.owned
-            && a.quit == b.quit
-    }
 }
 
 fn verdict(overview: &Overview, running: &[&RunView]) -> String {

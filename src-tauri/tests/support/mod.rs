@@ -4,6 +4,7 @@
 
 pub(crate) mod app;
 pub(crate) mod eyes;
+pub(crate) mod far;
 pub(crate) mod notifications;
 pub(crate) mod steps;
 pub(crate) mod tray;

@@ -21,6 +21,18 @@ pub(crate) async fn howdah(data: &Path, arguments: &[&str], password: Option<&st
     command.output().await.unwrap()
 }
 
+/// A server and a plan that is begun by hand, into a folder beside the data directory; `more` goes to `plan add`.
+pub(crate) async fn set_up(data: &Path, url: &str, more: &[&str]) {
+    let add = ["server", "add", url, "--name", "vps"];
+    let added = howdah(data, &add, None).await;
+    assert!(added.status.success(), "{added:?}");
+    let backups = data.with_file_name("backups");
+    let to = ["--to", backups.to_str().unwrap()];
+    let plan = ["plan", "add", "vps", "--schedule", "manual"];
+    let added = howdah(data, &[&plan, &to, more].concat(), None).await;
+    assert!(added.status.success(), "{added:?}");
+}
+
 pub(crate) fn told(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!(

@@ -101,6 +101,16 @@ impl WebDriver {
         self.send(reqwest::Method::POST, path, Some(body)).await
     }
 
+    /// The process of the app.
+    pub(crate) fn app(&self) -> u32 {
+        let below = super::app::family(self.driver.id().expect("the driver runs"));
+        let is_app = |pid: &u32| {
+            std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name.trim() == "howdah-desktop")
+        };
+        below.into_iter().find(is_app).expect("the app runs")
+    }
+
     /// Turns to the app's window, after it was destroyed and made again: it has a new handle then.
     pub(crate) async fn turn_to_window(&self) {
         super::eventually("the app has a window", PATIENCE, || async {
