@@ -119,10 +119,11 @@ async fn a_database_is_added_backed_up_and_told_of_and_its_password_is_in_the_ke
     );
     let data_dir = home().join("data");
     let folder = home().join("Howdah");
-    // What a first try left.
+    // What a first try left: the newest notification is to be this one's.
     for left in [&data_dir, &folder] {
         drop(std::fs::remove_dir_all(left));
     }
+    output("dunstctl", &["close-all"]).await;
     let panel = Panel::start().await;
     let heard = Heard::start().await;
     let eyes = Eyes::open(&secret);

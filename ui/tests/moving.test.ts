@@ -82,7 +82,7 @@ describe('the settings as a file', () => {
     expect(called(fixture, 'import_settings')).toEqual([]);
     await press('Take over');
     expect(called(fixture, 'import_settings')).toEqual([{ id: 'export-laptop' }]);
-    expect(dialog().getByText('Taken over: 2 servers, 1 destination, 4 plans and 5 secrets.')).toBeTruthy();
+    expect(dialog().getByText('Taken over: 2 servers, 1 destination, 4 plans, 2 channels and 5 secrets.')).toBeTruthy();
     expect(dialog().getByText('Office: enter its password on its page.')).toBeTruthy();
     expect(dialog().queryByRole('button', { name: 'Take over' })).toBeNull();
     await close();
@@ -191,15 +191,17 @@ test('what an export holds is counted in words', () => {
     servers: { there: 0, new: 0 },
     destinations: { there: 1, new: 0 },
     plans: { there: 1, new: 1 },
+    channels: { there: 0, new: 0 },
     secrets: 0,
   }).map(({ label, words }) => `${label}: ${words}`);
   expect(words).toEqual([
     'Servers: none',
     'Destinations: 1, known here',
     'Plans: 1, new here',
+    'Channels: none',
     'Secrets: not in it: each has to be entered again',
   ]);
-  expect(taken({ servers: 0, destinations: 0, plans: 0, secrets: 0, remarks: [] })).toBe(
+  expect(taken({ servers: 0, destinations: 0, plans: 0, channels: 0, secrets: 0, remarks: [] })).toBe(
     'Everything in it was known here already.',
   );
 });

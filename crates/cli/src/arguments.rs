@@ -414,7 +414,7 @@ pub(crate) enum Key {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Settings {
-    /// Write servers, destinations, plans and settings into a file, encrypted to this machine's own key
+    /// Write servers, destinations, plans, channels and settings into a file, encrypted to this machine's own key
     Export {
         /// The file to write; it must not be there yet
         file: PathBuf,

@@ -242,6 +242,17 @@ impl ChannelSecret {
             Self::Headers => "headers",
         }
     }
+
+    /// What people call it, within a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Url => "URL",
+            Self::SigningKey => "signing key",
+            Self::Headers => "headers",
+        }
+    }
 }
 
 impl Address {

@@ -113,7 +113,7 @@ impl Error {
             .details(details.clone()),
             Self::Unreachable { service, details } => {
                 Failure::new(FailureCode::Unreachable, format!("{} could not be reached.", capital(service)))
-                    .hint("It is tried again for a day. Check the address, your network or the proxy.")
+                    .hint("It is tried again for a week. Check the address, your network or the proxy.")
                     .details(details.clone())
             }
             Self::Timeout { service, limit } => Failure::new(

@@ -50,6 +50,7 @@ struct Inner {
     // Options, so that dropping can close the queues before it waits for the threads.
     writer: Option<mpsc::Sender<Job>>,
     readers: Option<mpsc::Sender<Job>>,
+    /// The writer's first.
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -195,13 +196,21 @@ impl std::fmt::Debug for Store {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.writer = None;
+        // The writer last: of connections that close at the same time none is the last one, and the write-ahead log stays.
         self.readers = None;
-        for thread in self.threads.drain(..) {
-            // The last clone may be dropped by a job itself, on its own thread.
-            if thread.thread().id() != thread::current().id() {
-                let _ = thread.join();
-            }
+        let writing = self.threads.drain(..1).collect::<Vec<_>>();
+        join(self.threads.drain(..));
+        self.writer = None;
+        join(writing);
+    }
+}
+
+/// Waits for threads to end.
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        // The last clone may be dropped by a job itself, on its own thread.
+        if thread.thread().id() != thread::current().id() {
+            let _ = thread.join();
         }
     }
 }

@@ -280,8 +280,12 @@ fn opening_twice_does_not_change_the_file() {
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("howdah.db");
     drop(Store::open(dir.path()).unwrap());
+    assert!(
+        !dir.path().join("howdah.db-wal").exists(),
+        "all is in the one file"
+    );
     let (before, inode) = (fs::read(&file).unwrap(), fs::metadata(&file).unwrap().ino());
     drop(Store::open(dir.path()).unwrap());
-    assert_eq!(fs::read(&file).unwrap(), before);
+    assert!(fs::read(&file).unwrap() == before, "the file is another one");
     assert_eq!(fs::metadata(&file).unwrap().ino(), inode);
 }

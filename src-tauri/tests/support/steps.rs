@@ -29,7 +29,7 @@ pub(crate) async fn set_up(data: &Path, url: &str, more: &[&str]) {
     let backups = data.with_file_name("backups");
     let to = ["--to", backups.to_str().unwrap()];
     let plan = ["plan", "add", "vps", "--schedule", "manual"];
-    let added = howdah(data, &[&plan, &to, more].concat(), None).await;
+    let added = howdah(data, &[&plan[..], &to[..], more].concat(), None).await;
     assert!(added.status.success(), "{added:?}");
 }
 

@@ -69,8 +69,8 @@ pub(crate) async fn run(engine: &Engine, command: Settings) -> Result<Done, Fail
 
 fn tell(machine: &str, report: &ImportReport) -> String {
     let mut lines = vec![format!(
-        "From {machine}: {} servers, {} destinations, {} plans and {} secrets are new here.",
-        report.servers, report.destinations, report.plans, report.secrets
+        "From {machine}: {} servers, {} destinations, {} plans, {} channels and {} secrets are new here.",
+        report.servers, report.destinations, report.plans, report.channels, report.secrets
     )];
     lines.extend(report.remarks.iter().map(|remark| format!("  {remark}")));
     lines.join("\n")

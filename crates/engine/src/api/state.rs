@@ -34,6 +34,8 @@ pub struct ExportView {
     pub destinations: ImportCount,
     /// Plans in it.
     pub plans: ImportCount,
+    /// Channels in it.
+    pub channels: ImportCount,
     /// Passwords, tokens and keys in it.
     pub secrets: u64,
 }
@@ -58,6 +60,8 @@ pub struct ImportReport {
     pub destinations: u64,
     /// Plans that were added. They are switched off, so that two machines do not make the same backups unasked.
     pub plans: u64,
+    /// Channels that were added.
+    pub channels: u64,
     /// Secrets that were put into the keyring.
     pub secrets: u64,
     /// What was left out or needs a person, as sentences.

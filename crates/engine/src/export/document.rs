@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use howdah_domain::{Encryption, Failure, FailureCode, Plan, Secret};
+use howdah_domain::routing::ChannelRule;
+use howdah_domain::{
+    Address, ChannelId, ChannelKind, ChannelSecret, Encryption, Failure, FailureCode, Plan, Secret,
+};
+use howdah_store::tables::channels::Channel;
 use howdah_store::tables::destinations::Destination;
 use howdah_store::tables::identities::Identity;
 use howdah_store::tables::servers::ServerRow;
-use howdah_store::tables::{destinations, identities, plans, servers, settings};
+use howdah_store::tables::{channels, destinations, identities, plans, servers, settings};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
@@ -42,6 +46,9 @@ pub(crate) struct Document {
     pub(super) destinations: Vec<ExportedDestination>,
     pub(super) plans: Vec<Plan>,
     pub(super) keys: Vec<ExportedKey>,
+    /// Who is told, but for the desktop, which each machine has.
+    #[serde(default)]
+    pub(super) channels: Vec<ExportedChannel>,
     /// The keys of SSH servers that were accepted, as lines of a `known_hosts` file.
     pub(super) known_hosts: Vec<String>,
     /// What the keyring holds, by its names there.
@@ -83,6 +90,17 @@ pub(super) struct ExportedKey {
     pub(super) own: bool,
     pub(super) created_at: Timestamp,
     pub(super) kit_saved_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ExportedChannel {
+    pub(super) id: ChannelId,
+    pub(super) name: String,
+    pub(super) address: Address,
+    pub(super) secrets: Vec<ChannelSecret>,
+    pub(super) rule: ChannelRule,
+    pub(super) enabled: bool,
+    pub(super) created_at: Timestamp,
 }
 
 impl Document {
@@ -134,10 +152,15 @@ impl Document {
             .filter(|plan| plan.encryption == Encryption::Passphrase)
             .map(|plan| passphrase_reference(&plan.id));
         let of_keys = self.keys.iter().map(|key| key.secret_reference.clone());
+        let of_channels = self.channels.iter().flat_map(|channel| {
+            let reference = |secret| Channel::secret_reference(&channel.id, secret);
+            channel.secrets.iter().map(move |secret| reference(*secret))
+        });
         of_servers
             .chain(of_destinations)
             .chain(of_plans)
             .chain(of_keys)
+            .chain(of_channels)
             .collect()
     }
 }
@@ -177,12 +200,26 @@ impl From<Identity> for ExportedKey {
     }
 }
 
+impl From<Channel> for ExportedChannel {
+    fn from(channel: Channel) -> Self {
+        Self {
+            id: channel.id,
+            name: channel.name,
+            address: channel.address,
+            secrets: channel.secrets,
+            rule: channel.rule,
+            enabled: channel.enabled,
+            created_at: channel.created_at,
+        }
+    }
+}
+
 impl Engine {
     /// Everything that is to be exported.
     pub(super) async fn document(&self, with_secrets: bool) -> Result<Document, Failure> {
         let machine = self.machine().await?;
         let settings = self.settings().await;
-        let (servers, destinations, plans, identities) = self
+        let (servers, destinations, plans, identities, channels) = self
             .0
             .store
             .read(|c| {
@@ -191,6 +228,7 @@ impl Engine {
                     destinations::list(c)?,
                     plans::list(c)?,
                     identities::list(c)?,
+                    channels::list(c)?,
                 ))
             })
             .await
@@ -205,6 +243,11 @@ impl Engine {
             destinations: destinations.into_iter().map(Into::into).collect(),
             plans,
             keys: identities.into_iter().map(Into::into).collect(),
+            channels: channels
+                .into_iter()
+                .filter(|channel| channel.address.kind() != ChannelKind::Desktop)
+                .map(Into::into)
+                .collect(),
             known_hosts: self.accepted_host_keys().await?,
             secrets: BTreeMap::new(),
         };

@@ -5,13 +5,15 @@
 use std::collections::HashMap;
 
 use howdah_archive::encryption::Identity;
+use howdah_domain::routing::Databases;
 use howdah_domain::{DestinationId, Failure, Place, Plan, Secret, Server, ServerId};
+use howdah_store::tables::channels::Channel;
 use howdah_store::tables::destinations::Destination;
 use howdah_store::tables::identities::Identity as KnownIdentity;
 use howdah_store::tables::servers::ServerRow;
-use howdah_store::tables::{destinations, identities, plans, servers};
+use howdah_store::tables::{channels, destinations, identities, plans, servers};
 
-use super::document::{Document, ExportedDestination, ExportedServer};
+use super::document::{Document, ExportedChannel, ExportedDestination, ExportedServer};
 use crate::api::{Event, ImportCount, ImportReport};
 use crate::engine::{Engine, OrFailure, lock};
 use crate::keys::{identity_reference, passphrase_reference};
@@ -22,6 +24,15 @@ struct Known {
     destinations: Vec<Destination>,
     plans: Vec<Plan>,
     identities: Vec<KnownIdentity>,
+    channels: Vec<Channel>,
+}
+
+/// How much there is of each kind, and is new.
+pub(super) struct Counts {
+    pub(super) servers: ImportCount,
+    pub(super) destinations: ImportCount,
+    pub(super) plans: ImportCount,
+    pub(super) channels: ImportCount,
 }
 
 impl Known {
@@ -46,6 +57,13 @@ impl Known {
             .find(|row| row.id == exported.id || row.place.same_storage(&exported.place))
     }
 
+    /// Whether a channel is here: the same one, or one of the same name that reaches the same.
+    fn has_channel(&self, exported: &ExportedChannel) -> bool {
+        self.channels.iter().any(|row| {
+            row.id == exported.id || (row.name == exported.name && row.address == exported.address)
+        })
+    }
+
     fn has_plan(&self, plan: &Plan) -> bool {
         self.plans.iter().any(|known| known.id == plan.id)
     }
@@ -53,10 +71,7 @@ impl Known {
 
 impl Engine {
     /// How much of a document there is, and is new.
-    pub(super) async fn counts(
-        &self,
-        document: &Document,
-    ) -> Result<(ImportCount, ImportCount, ImportCount), Failure> {
+    pub(super) async fn counts(&self, document: &Document) -> Result<Counts, Failure> {
         let known = self.known().await?;
         let count = |there: usize, new: usize| ImportCount {
             there: there as u64,
@@ -65,22 +80,27 @@ impl Engine {
         let servers = document.servers.iter();
         let destinations = document.destinations.iter();
         let plans = document.plans.iter();
-        Ok((
-            count(
+        let channels = document.channels.iter();
+        Ok(Counts {
+            servers: count(
                 document.servers.len(),
                 servers.filter(|server| known.server(server).is_none()).count(),
             ),
-            count(
+            destinations: count(
                 document.destinations.len(),
                 destinations
                     .filter(|exported| known.destination(exported).is_none())
                     .count(),
             ),
-            count(
+            plans: count(
                 document.plans.len(),
                 plans.filter(|plan| !known.has_plan(plan)).count(),
             ),
-        ))
+            channels: count(
+                document.channels.len(),
+                channels.filter(|channel| !known.has_channel(channel)).count(),
+            ),
+        })
     }
 
     /// Takes over an export that was read before. What is known here stays as it is.
@@ -104,6 +124,7 @@ impl Engine {
         let destinations = self.import_destinations(&document, &known, &mut report).await?;
         self.import_plans(&document, &known, &servers, &destinations, &mut report)
             .await?;
+        self.import_channels(&document, &known, &mut report).await?;
         for line in &document.known_hosts {
             if !line.trim().is_empty() && !line.starts_with('#') {
                 // A line that a person wrote by hand may be more than Howdah writes itself.
@@ -123,6 +144,7 @@ impl Engine {
         self.0.events.send(Event::Databases);
         self.0.events.send(Event::Destinations);
         self.0.events.send(Event::Settings);
+        self.told();
         self.0.schedule_changed.notify_one();
         Ok(report)
     }
@@ -136,6 +158,7 @@ impl Engine {
                     destinations: destinations::list(c)?,
                     plans: plans::list(c)?,
                     identities: identities::list(c)?,
+                    channels: channels::list(c)?,
                 })
             })
             .await
@@ -373,6 +396,63 @@ impl Engine {
             report.remarks.push(
                 "The plans are switched off. Switch them on where this machine is to make the backups from now on.".to_owned(),
             );
+        }
+        Ok(())
+    }
+
+    async fn import_channels(
+        &self,
+        document: &Document,
+        known: &Known,
+        report: &mut ImportReport,
+    ) -> Result<(), Failure> {
+        for exported in &document.channels {
+            // Each machine has its own desktop.
+            if known.has_channel(exported) || exported.id.as_str() == channels::DESKTOP {
+                continue;
+            }
+            let name = free_name(&exported.name, |name| {
+                known.channels.iter().any(|row| row.name == name)
+            });
+            let mut secrets = Vec::new();
+            for secret in &exported.secrets {
+                let words = secret.words();
+                let reference = Channel::secret_reference(&exported.id, *secret);
+                let label = format!("Howdah: {name} ({words})");
+                let taken = self.take_secret(document, Some(&reference), label, report);
+                match taken.await? {
+                    Some(_) => secrets.push(*secret),
+                    None => report.remarks.push(format!(
+                        "{name}: enter its {words} under Notifications, and switch it on."
+                    )),
+                }
+            }
+            let mut rule = exported.rule.clone();
+            if matches!(rule.databases, Databases::These { .. }) {
+                // They have other ids here.
+                rule.databases = Databases::All;
+                report.remarks.push(format!(
+                    "{name} was told of some databases only: choose again which. Until then it is told of all."
+                ));
+            }
+            let row = Channel {
+                id: exported.id.clone(),
+                name,
+                address: exported.address.clone(),
+                enabled: exported.enabled && secrets.len() == exported.secrets.len(),
+                secrets,
+                rule,
+                created_at: self.0.clock.now(),
+                delivered_at: None,
+                failure: None,
+                summed_up_at: None,
+            };
+            self.0
+                .store
+                .write(move |tx| channels::save(tx, &row))
+                .await
+                .or_failure()?;
+            report.channels += 1;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The settings of a whole installation as one encrypted file: servers, destinations, plans, keys, and by choice what opens them.
+//! The settings of a whole installation as one encrypted file: servers, destinations, plans, channels, keys, and by choice what opens them.
 //! Exported to a file or, after each change, to the destinations of encrypted backups; imported on another machine.
 //!
 //! The file is JSON, encrypted by age to this machine's own key or with a passphrase: `age -d -i KEY FILE | less` reads it.
@@ -85,14 +85,15 @@ impl Engine {
         })
         .await
         .map_err(|error| crate::engine::internal("Reading the settings died.", &error))??;
-        let (servers, destinations, plans) = self.counts(&document).await?;
+        let counts = self.counts(&document).await?;
         let view = ExportView {
             id: howdah_domain::id::random_suffix(random::bytes(), 16),
             machine: document.machine.name.clone(),
             exported_at: document.exported_at,
-            servers,
-            destinations,
-            plans,
+            servers: counts.servers,
+            destinations: counts.destinations,
+            plans: counts.plans,
+            channels: counts.channels,
             secrets: document.secrets.len() as u64,
         };
         let mut read = lock(&self.0.read_exports);

@@ -121,7 +121,7 @@ impl Engine {
             }
             self.keep(
                 Channel::secret_reference(&id, *secret),
-                format!("Howdah: {name} ({})", secret.as_str().replace('_', " ")),
+                format!("Howdah: {name} ({})", secret.words()),
                 value,
             )
             .await?;
@@ -154,8 +154,16 @@ impl Engine {
             .store
             .write(move |tx| {
                 channels::save(tx, &row)?;
-                // It may be reached now.
-                deliveries::hurry_failed(tx, &row.id)
+                if row.enabled {
+                    // It may be reached now.
+                    return deliveries::hurry_failed(tx, &row.id);
+                }
+                // Switched on again in a month, it would be told of what is long over.
+                let why = Failure::new(
+                    FailureCode::Cancelled,
+                    "The channel was switched off before this was told.",
+                );
+                deliveries::give_up(tx, &row.id, &why)
             })
             .await
             .or_failure()?;
@@ -167,6 +175,7 @@ impl Engine {
                 .or_failure()?;
         }
         self.told();
+        self.look_after_things();
         self.channel_view(&id).await
     }
 
@@ -183,6 +192,7 @@ impl Engine {
             .await
             .or_failure()?;
         self.0.events.send(Event::Notifications);
+        self.look_after_things();
         for secret in row.secrets {
             self.0
                 .secrets
@@ -433,26 +443,16 @@ fn refused(what: &str, what_to_do: &str) -> Failure {
     Failure::new(FailureCode::InvalidInput, what).hint(what_to_do)
 }
 
-fn words(secret: ChannelSecret) -> &'static str {
-    match secret {
-        ChannelSecret::Password => "password",
-        ChannelSecret::Token => "token",
-        ChannelSecret::Url => "URL",
-        ChannelSecret::SigningKey => "signing key",
-        ChannelSecret::Headers => "headers",
-    }
-}
-
 fn missing_secret(secret: ChannelSecret) -> Failure {
     refused(
-        &format!("The {} is missing.", words(secret)),
+        &format!("The {} is missing.", secret.words()),
         "Enter it; it is kept in the keyring.",
     )
 }
 
 fn enter_again(secret: ChannelSecret) -> Failure {
     refused(
-        &format!("The address was changed: enter the {} again.", words(secret)),
+        &format!("The address was changed: enter the {} again.", secret.words()),
         "What is kept in the keyring was given for the address as it was, and might go to somebody else.",
     )
 }

@@ -1,7 +1,9 @@
 //! Settings that outlive the laptop: exported, found at a destination, taken over.
 
-use howdah_domain::{Encryption, FailureCode, Secret};
-use howdah_engine::api::{ExportRequest, PlanDraft, Settings};
+use howdah_domain::channel::WebhookAddress;
+use howdah_domain::routing::{ChannelRule, Databases};
+use howdah_domain::{Address, ChannelSecret, Encryption, FailureCode, Secret};
+use howdah_engine::api::{ChannelInput, ChannelView, ExportRequest, PlanDraft, Settings};
 use howdah_testkit::Cluster;
 
 use crate::support::{TestEngine, files_below};
@@ -26,8 +28,34 @@ async fn laptop(cluster: &Cluster) -> TestEngine {
         ..test.engine.settings().await
     };
     test.engine.save_settings(settings).await.unwrap();
+    let database = test.engine.overview().await.unwrap().databases.remove(0).id;
+    let channel = ChannelInput {
+        id: None,
+        name: "team".to_owned(),
+        address: Address::Webhook(WebhookAddress::default()),
+        secrets: [(ChannelSecret::Url, Secret::new(HOOK))].into(),
+        rule: ChannelRule {
+            again_minutes: Some(30),
+            databases: Databases::These { ids: vec![database] },
+            ..ChannelRule::default()
+        },
+        enabled: true,
+    };
+    test.engine.save_channel(channel).await.unwrap();
     test.backed_up().await;
     test
+}
+
+/// Nobody listens there, and whoever knows it is let in.
+const HOOK: &str = "http://127.0.0.1:9/in/a-path-that-lets-in";
+
+async fn team(test: &TestEngine) -> ChannelView {
+    let channels = test.engine.list_channels().await.unwrap();
+    assert_eq!(channels.len(), 2, "the desktop and the team: {channels:?}");
+    channels
+        .into_iter()
+        .find(|channel| channel.name == "team")
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,6 +103,25 @@ async fn an_export_with_secrets_makes_another_machine_able_to_go_on() {
         (1, 1, 1),
         "{report:?}"
     );
+    assert_eq!(report.channels, 1);
+    let team = team(&other).await;
+    assert!(team.enabled && team.secrets == [ChannelSecret::Url], "{team:?}");
+    assert_eq!(team.rule.again_minutes, Some(30));
+    assert_eq!(team.rule.databases, Databases::All);
+    assert!(
+        report
+            .remarks
+            .iter()
+            .any(|remark| remark.starts_with("team was told of some databases only")),
+        "{report:?}"
+    );
+    let report = other.engine.test_channel(as_it_is(team)).await.unwrap();
+    let code = report.failure.unwrap().code;
+    assert_eq!(
+        code,
+        FailureCode::Unreachable,
+        "its URL came along, and nobody listens there"
+    );
     assert_eq!(other.engine.settings().await.stall_minutes, 33);
     let plan = other.engine.list_plans().await.unwrap().remove(0);
     assert!(!plan.enabled, "the other machine may still run it");
@@ -94,7 +141,21 @@ async fn an_export_with_secrets_makes_another_machine_able_to_go_on() {
         (0, 0, 0)
     );
     let report = other.engine.import_settings(&view.id).await.unwrap();
-    assert_eq!((report.servers, report.destinations, report.plans), (0, 0, 0));
+    assert_eq!(
+        (report.servers, report.destinations, report.plans, report.channels),
+        (0, 0, 0, 0)
+    );
+}
+
+fn as_it_is(channel: ChannelView) -> ChannelInput {
+    ChannelInput {
+        id: Some(channel.id),
+        name: channel.name,
+        address: channel.address,
+        secrets: Default::default(),
+        rule: channel.rule,
+        enabled: channel.enabled,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,6 +228,15 @@ async fn a_new_laptop_with_the_kit_and_the_destination_finds_the_settings_there(
         "{report:?}"
     );
     assert_eq!(other.engine.settings().await.stall_minutes, 44);
+    let team = team(&other).await;
+    assert!(!team.enabled && team.secrets.is_empty(), "{team:?}");
+    assert!(
+        report
+            .remarks
+            .iter()
+            .any(|remark| remark.starts_with("team: enter its URL")),
+        "{report:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,7 +74,7 @@ pub async fn saved(test: &TestEngine, draft: PlanDraft) -> PlanDraft {
 }
 
 impl TestEngine {
-    /// Saves a channel with another rule.
+    /// Saves a channel with another rule, or switches it.
     pub async fn save_channel(&self, channel: ChannelView) {
         let input = ChannelInput {
             id: Some(channel.id),
@@ -82,7 +82,7 @@ impl TestEngine {
             address: channel.address,
             secrets: Default::default(),
             rule: channel.rule,
-            enabled: true,
+            enabled: channel.enabled,
         };
         self.engine.save_channel(input).await.unwrap();
     }

@@ -199,7 +199,7 @@ async fn a_server_that_flaps_is_not_told_each_time() {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let ids = watched(&test, &cluster, &["postgres"], &quick(1)).await;
-    for _ in 0..4 {
+    for _ in 0..10 {
         cluster.freeze();
         test.engine.check_now(&ids[0]).await.unwrap();
         until(&test, &ids[0], |page| page.health.state == HealthState::Down).await;

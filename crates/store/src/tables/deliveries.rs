@@ -184,6 +184,16 @@ pub fn failed(
     Ok(())
 }
 
+/// Gives up whatever waits for a channel.
+pub fn give_up(connection: &Connection, channel: &ChannelId, why: &Failure) -> Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = 'failed', failure = ?2, next_attempt_at = NULL WHERE channel_id = ?1 AND state = 'waiting'",
+        )?
+        .execute((Id(channel), Json(why)))?;
+    Ok(())
+}
+
 /// Lets it go untold: what it tells is of no use any more.
 pub fn drop_stale(connection: &Connection, numbers: &[i64]) -> Result<()> {
     for number in numbers {

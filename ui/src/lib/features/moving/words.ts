@@ -10,7 +10,7 @@ export interface Content {
 
 /** Each kind of thing in an export: how many there are, and how many of them are new here. */
 export function contents(view: ExportView): Content[] {
-  const counted = (['servers', 'destinations', 'plans'] as const).map((kind) => ({
+  const counted = (['servers', 'destinations', 'plans', 'channels'] as const).map((kind) => ({
     label: t(`import_kind.${kind}`),
     words: count(view[kind]),
   }));
@@ -25,11 +25,12 @@ function count({ there, new: unknown }: ExportView['servers']): string {
 }
 
 /** What was taken over, as a sentence. */
-export function taken({ servers, destinations, plans, secrets }: ImportReport): string {
+export function taken({ servers, destinations, plans, channels, secrets }: ImportReport): string {
   const things = [
     ...(servers > 0 ? [t('import.servers_added', { n: servers })] : []),
     ...(destinations > 0 ? [t('import.destinations_added', { n: destinations })] : []),
     ...(plans > 0 ? [t('import.plans_added', { n: plans })] : []),
+    ...(channels > 0 ? [t('import.channels_added', { n: channels })] : []),
     ...(secrets > 0 ? [t('import.secrets_added', { n: secrets })] : []),
   ];
   return things.length === 0 ? t('import.nothing') : t('import.taken', { things: formatList(things) });

@@ -30,6 +30,10 @@ destinations: ImportCount,
  */
 plans: ImportCount, 
 /**
+ * Channels in it.
+ */
+channels: ImportCount, 
+/**
  * Passwords, tokens and keys in it.
  */
 secrets: number, };

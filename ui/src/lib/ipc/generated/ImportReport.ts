@@ -17,6 +17,10 @@ destinations: number,
  */
 plans: number, 
 /**
+ * Channels that were added.
+ */
+channels: number, 
+/**
  * Secrets that were put into the keyring.
  */
 secrets: number, 

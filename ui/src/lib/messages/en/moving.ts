@@ -3,11 +3,11 @@ import type { Messages } from '../entry';
 
 export const moving = {
   'export.row': 'Take the settings along',
-  'export.row_hint': 'Servers, destinations, plans and keys as one encrypted file. Backups are not in it.',
+  'export.row_hint': 'Servers, destinations, plans, channels and keys as one encrypted file. Backups are not in it.',
   'export.open': 'Export…',
   'export.title': 'Export the settings',
   'export.text':
-    'Servers, destinations, plans and keys go into one encrypted file. Backups stay where they are.',
+    'Servers, destinations, plans, channels and keys go into one encrypted file. Backups stay where they are.',
   'export.file': 'Where to save the settings',
   'export.with_secrets': 'With passwords, tokens and private keys',
   'export.with_secrets_hint': 'The other machine can go on at once. Guard the file as you guard them.',
@@ -54,12 +54,14 @@ export const moving = {
   'import.servers_added': { one: '{n} server', other: '{n} servers' },
   'import.destinations_added': { one: '{n} destination', other: '{n} destinations' },
   'import.plans_added': { one: '{n} plan', other: '{n} plans' },
+  'import.channels_added': { one: '{n} channel', other: '{n} channels' },
   'import.secrets_added': { one: '{n} secret', other: '{n} secrets' },
   'import.remarks': 'What is left to do:',
 
   'import_kind.servers': 'Servers',
   'import_kind.destinations': 'Destinations',
   'import_kind.plans': 'Plans',
+  'import_kind.channels': 'Channels',
   'import_kind.secrets': 'Secrets',
 
   'stored.title': 'Settings on {name}',

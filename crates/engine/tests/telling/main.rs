@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod figures;
+mod routes;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::atomic::Ordering;
@@ -14,7 +17,6 @@ use howdah_engine::api::{
 };
 use howdah_testkit::Cluster;
 use jiff::SignedDuration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use support::TestEngine;
 use support::by_hand::{by_hand, saved};
@@ -199,6 +201,36 @@ async fn after_a_time_without_a_way_to_people_one_message_stands_for_all() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_channel_that_is_switched_off_is_told_only_to_whoever_asks_for_it() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    test.caught.away.store(true, Ordering::Relaxed);
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    for night in 1..=2 {
+        next_morning(&test, &draft).await;
+        wait_for_runs(&test, night).await;
+    }
+    assert_eq!(desktop(&test).await.waiting, 2);
+    for enabled in [false, true] {
+        let channel = ChannelView {
+            enabled,
+            ..desktop(&test).await
+        };
+        test.save_channel(channel).await;
+        assert_eq!(desktop(&test).await.waiting, 0);
+        test.caught.away.store(false, Ordering::Relaxed);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(test.caught.titles(), Vec::<String>::new());
+    let told = alerts(&test, AlertKind::BackupSucceeded).await;
+    let delivery = &told[0].deliveries[0];
+    assert_eq!(delivery.state, DeliveryState::Failed);
+    let channel = desktop(&test).await.id;
+    test.engine.retry_deliveries(&channel).await.unwrap();
+    assert_eq!(test.caught.told(1).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happened_before_a_death_is_told_after_the_next_start() {
     let cluster = Cluster::start(17).await.unwrap();
     let first = TestEngine::start().await;
@@ -329,73 +361,4 @@ async fn a_destination_on_a_disk_that_is_nearly_full_is_told_once_and_so_is_noth
     test.engine.change_destination(&id, moved).await.unwrap();
     test.engine.look_at_alerts().await.unwrap();
     assert!(alerts(&test, AlertKind::DiskLow).await[0].ended_at.is_some());
-}
-
-/// What is answered to a request at a port of this machine; none where nobody listens.
-async fn asked(port: u16, request: &str) -> Option<String> {
-    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    Some(answer)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn figures_for_prometheus_are_on_a_port_of_this_machine_where_the_settings_say_so() {
-    let cluster = Cluster::start(17).await.unwrap();
-    let test = TestEngine::start().await;
-    nightly(&test, &cluster, one("postgres")).await;
-    assert_eq!(test.back_up_now().await.state, RunState::Succeeded);
-    let port = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let figures = format!("GET /metrics HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n");
-    assert_eq!(
-        asked(port, &figures).await,
-        None,
-        "it is off until somebody wants it"
-    );
-    let mut settings = test.engine.settings().await;
-    settings.metrics_port = Some(port);
-    test.engine.save_settings(settings.clone()).await.unwrap();
-    let mut answer = None;
-    for _ in 0..100 {
-        answer = asked(port, &figures).await;
-        if answer.is_some() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let answer = answer.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    let line = "howdah_backup_timestamp_seconds{server=\"shop\",database=\"postgres\"} ";
-    let at: f64 = answer
-        .lines()
-        .find_map(|found| found.strip_prefix(line))
-        .unwrap_or_else(|| panic!("{answer}"))
-        .parse()
-        .unwrap();
-    let now = test.engine_now().as_second();
-    assert!((now - 60..=now).contains(&(at as i64)), "{at}");
-    assert!(!answer.contains(cluster.password().expose()));
-    // A page in a browser, whose own name was made to lead here.
-    let rebound = asked(port, "GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n")
-        .await
-        .unwrap();
-    assert!(
-        rebound.starts_with("HTTP/1.1 403 ") && !rebound.contains("howdah_"),
-        "{rebound}"
-    );
-    settings.metrics_port = None;
-    test.engine.save_settings(settings).await.unwrap();
-    for _ in 0..100 {
-        if asked(port, &figures).await.is_none() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("it is still served");
 }
