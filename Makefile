@@ -96,9 +96,9 @@ build-linted:
 test-edges:
 	scripts/edges.sh
 
-# The tests that only write TypeScript types run in test-types.
+# The tests that only write TypeScript types run in test-types. One more at a time than there are processors: many wait for a server.
 test-rust:
-	cargo nextest run --workspace -E 'not test(/export_bindings_/)'
+	cargo nextest run --workspace --test-threads $$(($$(nproc) + 1)) -E 'not test(/export_bindings_/)'
 
 test-ui: $(NODE_MODULES)
 	cd ui && npm run --silent check && npm run --silent lint && npm run --silent test

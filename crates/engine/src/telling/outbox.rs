@@ -10,7 +10,7 @@ use howdah_domain::{AlertId, ChannelId, Failure, FailureCode};
 use howdah_notify::{Delivered, Error};
 use howdah_store::Connection;
 use howdah_store::tables::channels::{self, Channel};
-use howdah_store::tables::{alerts, deliveries};
+use howdah_store::tables::{alerts, deliveries, watches};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
@@ -325,7 +325,11 @@ fn rounds_due(c: &Connection, now: Timestamp) -> howdah_store::Result<Vec<(Alert
         return Ok(due);
     }
     for alert in alerts::all_lasting(c)? {
-        if alert.acknowledged_at.is_some() || !decide::is_told_again(alert.kind) {
+        let concerned = alert.databases.iter().map(|database| &database.id);
+        if alert.acknowledged_at.is_some()
+            || !decide::is_told_again(alert.kind)
+            || watches::all_muted(c, concerned, now)?
+        {
             continue;
         }
         for (channel, minutes) in &again {

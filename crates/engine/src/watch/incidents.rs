@@ -135,7 +135,7 @@ fn tell_unmuted(c: &Connection, id: &IncidentId, now: Timestamp) -> StoreResult<
     let (Some(alert), Some(incident)) = (muted, incidents::get(c, id)?) else {
         return Ok(false);
     };
-    if all_muted(c, &members(&incident), now)? {
+    if watches::all_muted(c, &members(&incident), now)? {
         return Ok(false);
     }
     alerts::end(c, &alert.id, now)?;
@@ -157,7 +157,7 @@ fn tell(c: &Connection, id: &IncidentId, now: Timestamp) -> StoreResult<bool> {
             message.body
         );
     }
-    let muted = all_muted(c, &databases, now)?;
+    let muted = watches::all_muted(c, &databases, now)?;
     let news = News {
         databases: databases.clone(),
         muted,
@@ -180,7 +180,7 @@ fn end(c: &Connection, incident: &Incident, now: Timestamp) -> StoreResult<bool>
         _ => format!("{} answers again", spot(incident)),
     };
     let body = format!("It was down for {lasted}. {}", incident.cause.message);
-    let muted = alert.muted || all_muted(c, &databases, now)?;
+    let muted = alert.muted || watches::all_muted(c, &databases, now)?;
     let news = News {
         muted,
         ends: Some(alert.id),
@@ -240,14 +240,4 @@ fn page(databases: &[DatabaseId]) -> String {
         [one] => format!("/databases/{one}/availability"),
         _ => "/databases".to_owned(),
     }
-}
-
-fn all_muted(c: &Connection, databases: &[DatabaseId], now: Timestamp) -> StoreResult<bool> {
-    for id in databases {
-        let muted = watches::get(c, id)?.and_then(|watch| watch.muted_until);
-        if muted.is_none_or(|until| until <= now) {
-            return Ok(false);
-        }
-    }
-    Ok(!databases.is_empty())
 }

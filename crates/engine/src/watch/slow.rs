@@ -34,9 +34,8 @@ pub(super) fn slowness(watched: &Watched, slow: bool, at: Timestamp) -> Work {
                 took / 1000
             ),
         );
-        let muted = watches::get(c, &id)?.and_then(|watch| watch.muted_until);
         let news = News {
-            muted: muted.is_some_and(|until| until > at),
+            muted: watches::all_muted(c, [&id], at)?,
             ..News::new(message.route(format!("/databases/{id}/availability")))
         };
         news.lasting(id.as_str()).about(Some(&id)).raise(c)

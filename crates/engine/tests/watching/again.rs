@@ -14,7 +14,9 @@ use super::{quick, until, watched};
 #[case::on_the_page_of_the_database(false)]
 #[case::on_the_page_of_notifications(true)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_stays_down_is_told_again_until_somebody_acknowledges_it(#[case] by_alert: bool) {
+async fn a_database_that_stays_down_is_told_again_unless_it_is_muted_until_somebody_acknowledges_it(
+    #[case] by_alert: bool,
+) {
     let cluster = Cluster::start(17).await.unwrap();
     let test = TestEngine::start().await;
     let ids = watched(&test, &cluster, &["postgres"], &quick(1)).await;
@@ -25,6 +27,15 @@ async fn a_database_that_stays_down_is_told_again_until_somebody_acknowledges_it
     until(&test, &ids[0], |page| page.incident.is_some()).await;
     assert_eq!(test.caught.told(1).await, ["postgres does not answer"]);
     for round in 1..=2 {
+        if round == 2 {
+            let long = test.engine_now() + SignedDuration::from_hours(4);
+            test.engine.mute(&ids[0], Some(long)).await.unwrap();
+            test.clock.turn(SignedDuration::from_mins(31));
+            // The outbox is looked at four times a minute.
+            tokio::time::sleep(Duration::from_secs(18)).await;
+            assert_eq!(test.caught.titles().len(), round, "it is muted");
+            test.engine.mute(&ids[0], None).await.unwrap();
+        }
         test.clock.turn(SignedDuration::from_mins(31));
         let told = test.caught.told(round + 1).await;
         assert_eq!(told[round..], ["Still: postgres does not answer"]);
@@ -41,7 +52,6 @@ async fn a_database_that_stays_down_is_told_again_until_somebody_acknowledges_it
         test.engine.acknowledge_incident(&incident).await.unwrap();
     }
     test.clock.turn(SignedDuration::from_mins(31));
-    // The outbox is looked at four times a minute.
     tokio::time::sleep(Duration::from_secs(18)).await;
     assert_eq!(test.caught.titles().len(), 3);
     cluster.thaw();

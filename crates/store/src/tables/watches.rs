@@ -107,6 +107,23 @@ pub fn ensure(connection: &Connection, database_id: &DatabaseId) -> Result<Watch
     })
 }
 
+/// Whether nobody is to be told of these databases: each is muted. Of none, somebody is.
+pub fn all_muted<'a>(
+    connection: &Connection,
+    databases: impl IntoIterator<Item = &'a DatabaseId>,
+    now: Timestamp,
+) -> Result<bool> {
+    let mut any = false;
+    for id in databases {
+        any = true;
+        let muted = get(connection, id)?.and_then(|watch| watch.muted_until);
+        if muted.is_none_or(|until| until <= now) {
+            return Ok(false);
+        }
+    }
+    Ok(any)
+}
+
 /// A database's watch.
 pub fn get(connection: &Connection, database_id: &DatabaseId) -> Result<Option<Watch>> {
     Ok(connection
