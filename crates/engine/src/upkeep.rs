@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use howdah_domain::{Failure, FailureCode};
 use howdah_store::tables::destinations;
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::broadcast::error::RecvError;
 
 use crate::api::Event;
 use crate::engine::{Engine, OrFailure};
+use crate::events;
 
 /// It is looked at this often, whatever happens.
 const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);
@@ -87,12 +87,10 @@ pub(crate) async fn run(engine: Engine) {
         tokio::select! {
             () = engine.0.ending.cancelled() => return,
             () = engine.0.upkeep_changed.notified() => {}
-            () = changed(&mut events) => {
-                tokio::select! {
-                    () = engine.0.ending.cancelled() => return,
-                    () = tokio::time::sleep(SETTLE) => {}
-                }
-            }
+            () = events::any(&mut events, SETTLE, |event| {
+                // Something of what an export holds may have changed.
+                matches!(event, Some(Event::Databases | Event::Destinations | Event::Settings) | None)
+            }) => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
@@ -108,17 +106,4 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T,
                 "A destination did not answer in time.",
             ))
         })
-}
-
-/// Waits until something of what an export holds may have changed.
-async fn changed(events: &mut tokio::sync::broadcast::Receiver<Event>) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Databases | Event::Destinations | Event::Settings) | Err(RecvError::Lagged(_)) => {
-                return;
-            }
-            Ok(_) => {}
-            Err(RecvError::Closed) => return std::future::pending().await,
-        }
-    }
 }

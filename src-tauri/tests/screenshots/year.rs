@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use howdah_domain::availability::{Follower, State};
-use howdah_domain::check::Blind;
+use howdah_domain::check::{Blind, Standing};
 use howdah_domain::{DatabaseId, Failure, FailureCode, IncidentId};
 use howdah_store::Store;
 use howdah_store::tables::checks::{self, Batch, Check};
-use howdah_store::tables::watches::WatchNumber;
+use howdah_store::tables::watches::{LastCheck, WatchNumber};
 use howdah_store::tables::{databases, incidents, watches};
 use jiff::{SignedDuration, Timestamp};
 
@@ -45,6 +45,17 @@ async fn live(store: &Store, id: &DatabaseId, watch: WatchNumber, turn: usize, n
     let shift = i64::try_from(turn).unwrap() * 37;
     let mut batch = Batch::default();
     let end = now - SignedDuration::from_mins(10);
+    let first = end - SignedDuration::from_hours(YEAR);
+    let check = LastCheck {
+        at: first,
+        connect_us: Some(latency(first, turn)),
+        answer_us: Some(700),
+        failure: None,
+    };
+    store
+        .write(move |tx| watches::remember(tx, watch, &Standing::new(first), Some(&check)))
+        .await
+        .unwrap();
     for hour in (0..YEAR).rev() {
         let begin = end - SignedDuration::from_hours(hour + 1);
         let checks = if hour < FINE { 12 } else { 4 };

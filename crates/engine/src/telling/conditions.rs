@@ -15,12 +15,12 @@ use howdah_store::tables::overview::Standing;
 use howdah_store::tables::troubles::{self, TroubledCopies};
 use howdah_store::tables::{alerts, backups::CopyState, destinations, overview, plans};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::broadcast::error::RecvError;
 
 use super::News;
 use crate::api::{Event, NeedKind};
 use crate::decide::is_overdue;
 use crate::engine::{Engine, OrFailure};
+use crate::events;
 use crate::needs;
 use crate::pages::summary;
 use crate::plans::plan_of;
@@ -73,27 +73,18 @@ pub(crate) async fn run(engine: Engine) {
         tokio::select! {
             () = engine.0.ending.cancelled() => return,
             () = engine.0.conditions_changed.notified() => {}
-            () = changed(&mut events) => {
-                tokio::select! {
-                    () = engine.0.ending.cancelled() => return,
-                    () = tokio::time::sleep(SETTLE) => {}
-                }
-            }
+            () = events::any(&mut events, SETTLE, may_begin_or_end) => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
 }
 
-/// Waits until something may have begun or ended.
-async fn changed(events: &mut tokio::sync::broadcast::Receiver<Event>) {
-    loop {
-        match events.recv().await {
-            Ok(Event::Run { run }) if !run.state.is_final() => {}
-            Ok(Event::Run { .. } | Event::Backups { .. } | Event::Destinations | Event::Databases)
-            | Err(RecvError::Lagged(_)) => return,
-            Ok(_) => {}
-            Err(RecvError::Closed) => return std::future::pending().await,
-        }
+/// Whether something may have begun or ended.
+fn may_begin_or_end(event: Option<&Event>) -> bool {
+    match event {
+        Some(Event::Run { run }) => run.state.is_final(),
+        Some(Event::Backups { .. } | Event::Destinations | Event::Databases) | None => true,
+        Some(_) => false,
     }
 }
 

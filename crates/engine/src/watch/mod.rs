@@ -30,13 +30,13 @@ use howdah_store::tables::checks::{self, Batch, Check};
 use howdah_store::tables::watches::LastCheck;
 use howdah_store::tables::{settings, watches};
 use jiff::Timestamp;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Event;
 use crate::engine::{Engine, lock};
+use crate::events;
 use gap::Clocks;
 use probe::{Finding, Heard, probe};
 use rows::Row;
@@ -539,12 +539,15 @@ fn failure_text(failure: &Failure) -> String {
 
 /// Waits until servers, the keyring or the pause may have changed; whether it may be one of the first two.
 async fn changed(events: &mut tokio::sync::broadcast::Receiver<Event>) -> bool {
-    loop {
-        match events.recv().await {
-            Ok(Event::Databases | Event::Settings) | Err(RecvError::Lagged(_)) => return true,
-            Ok(Event::Scheduler { .. }) => return false,
-            Ok(_) => {}
-            Err(RecvError::Closed) => return std::future::pending().await,
+    let mut servers = false;
+    events::any(events, Duration::ZERO, |event| match event {
+        Some(Event::Databases | Event::Settings) | None => {
+            servers = true;
+            true
         }
-    }
+        Some(Event::Scheduler { .. }) => true,
+        Some(_) => false,
+    })
+    .await;
+    servers
 }

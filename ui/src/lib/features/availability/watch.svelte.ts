@@ -56,6 +56,11 @@ export class Watch {
     return { from: to - HOURS[this.span] * HOUR, to };
   }
 
+  /** Whether it is known how many pixels there are to draw on. */
+  get measured(): boolean {
+    return this.#points > 0;
+  }
+
   /** How many pixels there are to draw on. */
   measure(width: number): void {
     if (this.#points > 0 && Math.abs(width - this.#points) < CLOSE) return;
