@@ -18,6 +18,7 @@ test=(
     faketime                                                     # backups of the last days, for the pictures
     procps
     python3-venv                                                 # rclone and moto: places to keep backups in
+    python3-dbusmock libglib2.0-bin                              # logind, UPower and NetworkManager to be told things by
     python3-pyftpdlib python3-openssl                            # an FTP server that can refuse things
     openssh-server openssh-client age                            # the other end of a tunnel, keys and agents; reads our encrypted files
 )

@@ -99,6 +99,7 @@ async fn open(app: &AppHandle, data_dir: PathBuf) -> Result<Engine, Failure> {
         secrets: Arc::new(SecretService::new()),
         clock: Arc::new(SystemClock),
         network: Arc::new(SystemNetwork),
+        machine: howdah_machine::this(true),
         desktop: Some(Arc::new(desktop)),
         role: Role::Owner,
     })

@@ -82,7 +82,9 @@ describe('the settings as a file', () => {
     expect(called(fixture, 'import_settings')).toEqual([]);
     await press('Take over');
     expect(called(fixture, 'import_settings')).toEqual([{ id: 'export-laptop' }]);
-    expect(dialog().getByText('Taken over: 2 servers, 1 destination, 4 plans, 2 channels and 5 secrets.')).toBeTruthy();
+    expect(
+      dialog().getByText('Taken over: 2 servers, 1 destination, 4 plans, 2 channels and 5 secrets.'),
+    ).toBeTruthy();
     expect(dialog().getByText('Office: enter its password on its page.')).toBeTruthy();
     expect(dialog().queryByRole('button', { name: 'Take over' })).toBeNull();
     await close();

@@ -179,6 +179,36 @@ describe('a database', () => {
     expect(screen.getByText('Paused: the schedule does not start it')).toBeTruthy();
   });
 
+  test('has a plan that waits for what is chosen', async () => {
+    const fixture = new Fixture({ scenario: 'calm' });
+    await show(DatabaseView, { id: fixture.world.databases[0]?.id ?? '' }, { fixture });
+    await fireEvent.click(screen.getByRole('button', { name: 'Edit the plan' }));
+    await settle();
+    const dialog = within(screen.getByRole('dialog'));
+    const choose = (label: string, value: string) =>
+      fireEvent.change(dialog.getByRole('combobox', { name: label }), { target: { value } });
+    await choose('What becomes of a missed time', 'if_older');
+    await fireEvent.input(dialog.getByRole('textbox', { name: 'Hours' }), { target: { value: '0' } });
+    await choose('When it may begin', 'between');
+    await settle();
+    const save = dialog.getByRole<HTMLButtonElement>('button', { name: 'Save the plan' });
+    expect(save.disabled).toBe(true);
+    await fireEvent.input(dialog.getByRole('textbox', { name: 'Hours' }), { target: { value: '36' } });
+    await choose('On battery', 'never');
+    await choose('On a metered network', 'go');
+    await settle();
+    await fireEvent.click(save);
+    await settle();
+    expect(fixture.calls.find((each) => each.command === 'save_plan')?.args.plan).toMatchObject({
+      conditions: {
+        missed: { is: 'if_older', hours: 36 },
+        battery: { is: 'never' },
+        metered: true,
+        hours: { from: { hour: 22, minute: 0 }, to: { hour: 6, minute: 0 } },
+      },
+    });
+  });
+
   test('leads to its run when it is backed up', async () => {
     vi.mocked(goto).mockClear();
     const fixture = new Fixture({ scenario: 'calm' });

@@ -11,6 +11,7 @@ use howdah_engine::api::RowFormat;
 use crate::{schedule, table_name};
 
 pub(crate) mod channel;
+pub(crate) mod conditions;
 mod restore;
 
 pub(crate) use restore::Restore;
@@ -549,6 +550,8 @@ pub(crate) struct PlanAdd {
     /// in the settings
     #[arg(long, value_name = "NAME|DIR|URL")]
     pub(crate) to: Vec<String>,
+    #[command(flatten)]
+    pub(crate) when: conditions::When,
     #[command(flatten)]
     pub(crate) what: What,
     /// Leave out roles and other globals

@@ -32,6 +32,7 @@ pub(crate) async fn open(data_dir: Option<&Path>, role: Role) -> Result<Engine, 
         secrets,
         clock: Arc::new(SystemClock),
         network: Arc::new(SystemNetwork),
+        machine: howdah_machine::this(role == Role::Owner),
         desktop,
         role,
     })

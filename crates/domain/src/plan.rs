@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::{DestinationId, DrillRule, PlanId, RetentionRule, Schedule, ServerId};
+use crate::{Conditions, DestinationId, DrillRule, PlanId, RetentionRule, Schedule, ServerId};
 
 /// A schema-qualified table name, unquoted: exactly as in `pg_class.relname` and `pg_namespace.nspname`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
@@ -106,6 +106,9 @@ pub struct Plan {
     /// When its backups are proved by a drill, and what must be true in them.
     #[serde(default)]
     pub drill: DrillRule,
+    /// What its scheduled backups wait for, and what becomes of missed ones.
+    #[serde(default)]
+    pub conditions: Conditions,
     /// zstd's compression level.
     pub level: i32,
     /// Whether the schedule starts it.

@@ -48,6 +48,12 @@ pub enum WaitReason {
     Retry,
     /// The keyring is locked or absent.
     Keyring,
+    /// The machine lives on its battery, and the plan wants mains power, or a fuller one.
+    Power,
+    /// The network is paid by the byte, and the plan does not want that.
+    Metered,
+    /// It is outside the hours in which the plan's backups may begin.
+    Hours,
 }
 
 /// Why a run did nothing.
@@ -63,6 +69,8 @@ pub enum SkipReason {
     PlanDisabled,
     /// Another machine with the same plan and destination makes this backup.
     OtherMachine,
+    /// Its time was missed, and the plan makes up for none, or the next one is near.
+    Missed,
 }
 
 /// What a running run is doing.

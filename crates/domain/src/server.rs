@@ -111,6 +111,16 @@ impl Connection {
         self.host.starts_with('/')
     }
 
+    /// Whether it is reached without a network: the server is on this machine, or the SSH server that leads to it.
+    pub fn is_local(&self) -> bool {
+        let host = self.tunnel.as_ref().map_or(&self.host, |tunnel| &tunnel.host);
+        host.starts_with('/')
+            || host == "localhost"
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+
     /// The same server and role, another database.
     #[must_use]
     pub fn with_database(&self, database: impl Into<String>) -> Self {

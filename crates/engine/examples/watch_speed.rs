@@ -12,6 +12,7 @@ use howdah_domain::check::CheckRule;
 use howdah_domain::{Connection, Environment, Schedule, Scope, Secret, SystemClock, Tls, TlsMode};
 use howdah_engine::api::{ConnectionInput, Event, PlanDraft};
 use howdah_engine::{Engine, Options, Role};
+use howdah_machine::SilentMachine;
 use howdah_postgres::network::SystemNetwork;
 use howdah_postgres::programs::Programs;
 use howdah_store::keychain::MemorySecrets;
@@ -90,6 +91,7 @@ async fn measure(
         secrets: Arc::new(MemorySecrets::default()),
         clock: Arc::new(SystemClock),
         network: Arc::new(SystemNetwork),
+        machine: Arc::new(SilentMachine::default()),
         desktop: None,
         role: Role::Owner,
     })
@@ -115,6 +117,7 @@ async fn measure(
             passphrase: None,
             retention: None,
             drill: None,
+            conditions: None,
             enabled: true,
         };
         engine.save_plan(draft).await?;

@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use howdah_domain::{Encryption, Failure, Phase, RunId, RunState, WaitReason};
+use howdah_domain::conditions::Circumstances;
+use howdah_domain::{Encryption, Failure, Phase, RunId, RunKind, RunState, Trigger, WaitReason};
 use howdah_store::KeyringState;
 use howdah_store::tables::runs::{self, Outcome, Run, Start};
 use howdah_store::tables::{databases, destinations, plans, servers};
@@ -63,8 +64,12 @@ impl Engine {
             if self.0.ending.is_cancelled() {
                 break;
             }
+            if let Some(reason) = self.conditions_in_the_way(&run).await? {
+                self.wait_for(&run, reason).await?;
+                continue;
+            }
             if self.keyring_is_in_the_way(&run).await? {
-                self.wait_for_keyring(&run).await?;
+                self.wait_for(&run, WaitReason::Keyring).await?;
                 continue;
             }
             self.offer(&run.id).await?;
@@ -139,11 +144,7 @@ impl Engine {
     /// Whether a run needs a secret that cannot be had now: the server's, or those of all of its plan's destinations. Where one
     /// destination can be reached without, the backup goes there now, and to the others later.
     async fn keyring_is_in_the_way(&self, run: &Run) -> Result<bool, Failure> {
-        let Some(database_id) = run
-            .database_id
-            .clone()
-            .filter(|_| run.kind == howdah_domain::RunKind::Backup)
-        else {
+        let Some(database_id) = run.database_id.clone().filter(|_| run.kind == RunKind::Backup) else {
             return Ok(false);
         };
         let plan_id = run.plan_id.clone();
@@ -176,10 +177,45 @@ impl Engine {
         Ok(needs_secret && self.0.secrets.state().await != KeyringState::Open)
     }
 
-    async fn wait_for_keyring(&self, run: &Run) -> Result<(), Failure> {
-        let waiting = RunState::Waiting {
-            reason: WaitReason::Keyring,
+    /// What the plan of a scheduled backup wants to wait for.
+    async fn conditions_in_the_way(&self, run: &Run) -> Result<Option<WaitReason>, Failure> {
+        let (RunKind::Backup, Trigger::Schedule, Some(plan_id)) = (run.kind, run.trigger, &run.plan_id)
+        else {
+            return Ok(None);
         };
+        let (id, now) = (plan_id.clone(), self.0.clock.now());
+        let found = self
+            .0
+            .store
+            .read(move |c| {
+                let Some(plan) = plans::get(c, &id)? else {
+                    return Ok(None);
+                };
+                let server = servers::get(c, &plan.server_id)?;
+                let mut far = server.is_some_and(|row| !row.server.connection.is_local());
+                for id in &plan.destinations {
+                    far |= destinations::get(c, id)?.is_some_and(|row| !row.place.is_local());
+                }
+                Ok(Some((plan, far)))
+            })
+            .await
+            .or_failure()?;
+        let Some((plan, far)) = found else { return Ok(None) };
+        let Some(zone) = crate::scheduler::zone(&plan) else {
+            return Ok(None);
+        };
+        let machine = *self.0.machine.state().borrow();
+        let circumstances = Circumstances {
+            power: machine.power,
+            metered: machine.metered,
+            far,
+            time: now.to_zoned_datetime(zone).time(),
+        };
+        Ok(plan.conditions.in_the_way(&circumstances))
+    }
+
+    async fn wait_for(&self, run: &Run, reason: WaitReason) -> Result<(), Failure> {
+        let waiting = RunState::Waiting { reason };
         if run.state == waiting {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use howdah_domain::{Clock, DatabaseId, DestinationId, Failure, FailureCode, ReplacementId, RunId};
+use howdah_machine::Machine;
 use howdah_notify::Channel;
 use howdah_postgres::network::Network;
 use howdah_postgres::programs::Programs;
@@ -58,6 +59,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// How this machine's own network is looked at.
     pub network: Arc<dyn Network>,
+    /// What this machine says of itself: sleep, power, what its network costs.
+    pub machine: Arc<dyn Machine>,
     /// This desktop's notifications; none where this process has no desktop.
     pub desktop: Option<Arc<dyn Channel>>,
     /// Whether this process runs the schedule.
@@ -76,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) desktop: Option<Arc<dyn Channel>>,
     pub(crate) network: Arc<dyn Network>,
+    pub(crate) machine: Arc<dyn Machine>,
     /// When this engine was opened.
     pub(crate) started_at: Timestamp,
     pub(crate) events: Events,
@@ -84,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// A run may have become able to start.
     pub(crate) runs_changed: Notify,
+    /// A run has begun to work here, or does no longer.
+    pub(crate) active_changed: Notify,
     /// A plan or the pause changed, so the next due time may have.
     pub(crate) schedule_changed: Notify,
     /// A copy may have become due to be made or deleted.
@@ -146,6 +152,7 @@ impl Engine {
             secrets: options.secrets,
             clock: options.clock,
             network: options.network,
+            machine: options.machine,
             conditions_changed: Notify::new(),
             watch: crate::watch::Watch::default(),
             desktop: options.desktop,
@@ -154,6 +161,7 @@ impl Engine {
             ending: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runs_changed: Notify::new(),
+            active_changed: Notify::new(),
             schedule_changed: Notify::new(),
             copies_changed: Notify::new(),
             upkeep_changed: Notify::new(),
@@ -175,6 +183,7 @@ impl Engine {
             recovery::make_up_for_quitting(&engine).await?;
         }
         engine.spawn(crate::dispatcher::run(engine.clone()));
+        engine.spawn(crate::awake::run(engine.clone()));
         if owns {
             engine.spawn(crate::scheduler::run(engine.clone()));
             engine.spawn(crate::runs::copies::see_to_what_is_owed(engine.clone()));

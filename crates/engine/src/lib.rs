@@ -16,6 +16,7 @@ pub mod verify;
 pub mod work;
 
 mod attach;
+mod awake;
 mod claims;
 mod copies;
 mod copying;
@@ -34,7 +35,6 @@ mod needs;
 mod pages;
 mod places;
 mod plans;
-mod power;
 mod preflight;
 mod pruning;
 mod random;

@@ -218,6 +218,7 @@ mod tests {
             encryption,
             retention: RetentionRule::default(),
             drill: howdah_domain::DrillRule::default(),
+            conditions: howdah_domain::Conditions::default(),
             level: 3,
             enabled: true,
             created_at: Timestamp::UNIX_EPOCH,

@@ -351,6 +351,7 @@ impl Engine {
             cancel: cancel.clone(),
         };
         self.active().insert(run.id.clone(), active);
+        self.0.active_changed.notify_one();
         self.tell_run(&run);
         let recording = Recording::start(self, &run.id);
         let both: Arc<dyn Reporter> = Arc::new(Both(recording.reporter(), listener));
@@ -386,7 +387,7 @@ impl Engine {
                 )
             })
             .await;
-        self.active().remove(&run.id);
+        self.leave(&run.id);
         match ended {
             Ok(Transition::Done(run)) => self.tell_run(&run),
             Ok(Transition::Refused(_)) => {}

@@ -73,6 +73,13 @@ impl Engine {
             .drill
             .or_else(|| before.as_ref().map(|plan| plan.drill.clone()))
             .unwrap_or_default();
+        let conditions = draft
+            .conditions
+            .or_else(|| before.as_ref().map(|plan| plan.conditions))
+            .unwrap_or_default();
+        if let Some(problem) = conditions.problem() {
+            return Err(Failure::new(FailureCode::InvalidInput, problem));
+        }
         let retention = draft
             .retention
             .or_else(|| before.as_ref().map(|plan| plan.retention))
@@ -96,6 +103,7 @@ impl Engine {
             encryption,
             retention,
             drill,
+            conditions,
             level: before
                 .as_ref()
                 .map_or(howdah_archive::DEFAULT_LEVEL, |plan| plan.level),

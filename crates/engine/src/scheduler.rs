@@ -13,7 +13,7 @@ use howdah_domain::{
 use howdah_notify::Message;
 use howdah_store::tables::databases::{self, Database, Discovery};
 use howdah_store::tables::runs::{self, NewRun, Outcome, Run};
-use howdah_store::tables::{occurrences, plans, run_logs, settings};
+use howdah_store::tables::{backups, occurrences, plans, run_logs, settings};
 use howdah_store::{OwnerId, Result as StoreResult};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -253,13 +253,22 @@ impl Engine {
             })
             .collect();
         let now = self.0.clock.now();
+        let (conditions, next) = (
+            plan.conditions,
+            zone(plan).and_then(|zone| plan.schedule.next_after(due_at, &zone)),
+        );
         let recorded = self
             .0
             .store
             .write(move |tx| {
                 let mut recorded = Vec::with_capacity(new.len());
                 for run in &new {
-                    recorded.push(record_or_skip(tx, run, now)?);
+                    let newest = match &run.database_id {
+                        Some(id) => backups::newest_good(tx, id)?.map(|backup| backup.finished_at),
+                        None => None,
+                    };
+                    let wanted = conditions.makes_up_for(due_at, next, newest, now);
+                    recorded.push(record_or_skip(tx, run, wanted, now)?);
                 }
                 occurrences::settle(tx, &id, now)?;
                 Ok(recorded)
@@ -378,8 +387,13 @@ impl Engine {
     }
 }
 
-/// Records a run; where the one before it on the same database has not ended, this one is skipped, and says so.
-fn record_or_skip(c: &howdah_store::Connection, new: &NewRun, now: Timestamp) -> StoreResult<Run> {
+/// Records a run. Where it is not wanted any more, or the one before it on the same database has not ended, it is skipped, and says so.
+fn record_or_skip(
+    c: &howdah_store::Connection,
+    new: &NewRun,
+    wanted: bool,
+    now: Timestamp,
+) -> StoreResult<Run> {
     let busy = match &new.database_id {
         Some(id) => runs::active_on(c, id)?
             .iter()
@@ -387,12 +401,12 @@ fn record_or_skip(c: &howdah_store::Connection, new: &NewRun, now: Timestamp) ->
         None => false,
     };
     let run = runs::insert(c, new)?;
-    if !busy {
-        return Ok(run);
-    }
-    let skipped = RunState::Skipped {
-        reason: SkipReason::StillRunning,
+    let reason = match (wanted, busy) {
+        (true, false) => return Ok(run),
+        (false, _) => SkipReason::Missed,
+        (true, true) => SkipReason::StillRunning,
     };
+    let skipped = RunState::Skipped { reason };
     Ok(
         runs::transition(c, &new.id, |_| true, skipped, now, &Outcome::default())?
             .done()

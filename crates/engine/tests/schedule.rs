@@ -7,10 +7,12 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_domain::{Environment, FailureCode, RunState, Scope, SkipReason, WaitReason};
+use howdah_domain::conditions::{Missed, OnBattery};
+use howdah_domain::{Conditions, Environment, FailureCode, Power, RunState, Scope, SkipReason, WaitReason};
 use howdah_engine::api::{
     ChannelInput, ConnectionInput, DatabaseStatus, Event, NeedKind, PlanDraft, RunView, ServerChange,
 };
+use howdah_machine::{Moment, State};
 use howdah_store::KeyringState;
 use howdah_testkit::Cluster;
 use jiff::SignedDuration;
@@ -422,4 +424,142 @@ async fn a_second_engine_is_a_guest_and_leaves_the_schedule_alone() {
     assert_eq!((runs.len(), runs[0].state), (1, RunState::Succeeded));
     assert_eq!(guest.engine.list_backups(None).await.unwrap().len(), 1);
     guest.engine.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn this_machine_is_kept_awake_while_a_backup_is_at_work_and_no_longer() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    nightly(&test, &cluster, one("postgres")).await;
+    let held = hold_a_table(&cluster, "postgres").await;
+    let database = test.engine.overview().await.unwrap().databases.remove(0).id;
+    let run = test.engine.back_up_now(&database).await.unwrap().remove(0);
+    test.until(&run, |state| matches!(state, RunState::Running { .. }))
+        .await;
+    for _ in 0..100 {
+        if test.machine.holds() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(test.machine.holds(), 1);
+    drop(held);
+    assert_eq!(test.ended(&run).await.state, RunState::Succeeded);
+    for _ in 0..100 {
+        if test.machine.holds() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it is kept awake by nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_due_in_the_sleep_begins_as_the_machine_wakes() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    nightly(&test, &cluster, one("postgres")).await;
+    // The schedule has just been looked at, and is again in fifteen seconds.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    test.machine.tell(Moment::FallsAsleep);
+    test.clock.turn(SignedDuration::from_hours(25));
+    test.machine.tell(Moment::Woke);
+    let begun = std::time::Instant::now();
+    wait_for_runs(&test, 1).await;
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert_eq!(scheduled_runs(&test).await.len(), 1);
+}
+
+/// A nightly plan under other conditions than the usual ones.
+async fn under(test: &TestEngine, draft: &PlanDraft, conditions: Conditions) -> PlanDraft {
+    let draft = PlanDraft {
+        conditions: Some(conditions),
+        ..draft.clone()
+    };
+    test.engine.save_plan(draft.clone()).await.unwrap();
+    draft
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_waits_for_power_and_begins_as_it_comes_and_by_hand_it_waits_for_nothing() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    let on_battery = |percent| State {
+        power: Power::Battery {
+            percent: Some(percent),
+        },
+        // Everything is on this machine, which needs no network.
+        metered: Some(true),
+        connected: Some(true),
+    };
+    test.machine.state.send_replace(on_battery(19));
+    next_morning(&test, &draft).await;
+    let run = first_scheduled(&test, waits_for(WaitReason::Power)).await;
+    assert_eq!(test.caught.titles(), Vec::<String>::new(), "it waits silently");
+
+    // By hand.
+    let database = test.engine.overview().await.unwrap().databases.remove(0).id;
+    let by_hand = test.engine.back_up_now(&database).await.unwrap().remove(0);
+    assert_eq!(test.ended(&by_hand).await.state, RunState::Succeeded);
+
+    // Power is back: at once, not at the next look.
+    let begun = std::time::Instant::now();
+    test.machine.state.send_replace(State {
+        power: Power::Mains,
+        ..on_battery(19)
+    });
+    assert_eq!(test.ended(&run.id).await.state, RunState::Succeeded);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(scheduled_runs(&test).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_waits_for_days_is_told_as_overdue() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    let draft = under(
+        &test,
+        &draft,
+        Conditions {
+            battery: OnBattery::Never,
+            ..Conditions::default()
+        },
+    )
+    .await;
+    test.machine.state.send_replace(State {
+        power: Power::Battery { percent: None },
+        ..State::default()
+    });
+    next_morning(&test, &draft).await;
+    first_scheduled(&test, waits_for(WaitReason::Power)).await;
+    test.engine.look_at_alerts().await.unwrap();
+    assert_eq!(test.caught.titles(), Vec::<String>::new());
+    test.clock.turn(SignedDuration::from_hours(37));
+    test.engine.look_at_alerts().await.unwrap();
+    assert_eq!(test.caught.told(1).await, ["The backup of postgres is overdue"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_night_that_was_missed_is_left_out_where_the_plan_says_so_and_the_next_is_not() {
+    let cluster = Cluster::start(17).await.unwrap();
+    let test = TestEngine::start().await;
+    let draft = nightly(&test, &cluster, one("postgres")).await;
+    let skip = Conditions {
+        missed: Missed::Skip,
+        ..Conditions::default()
+    };
+    let draft = under(&test, &draft, skip).await;
+    let due = test.engine.scheduler().await.unwrap().next.unwrap().at;
+    test.clock.set(due + SignedDuration::from_hours(5));
+    look_again(&test, &draft).await;
+    let missed = RunState::Skipped {
+        reason: SkipReason::Missed,
+    };
+    let runs = wait_for_runs(&test, 1).await;
+    assert_eq!(runs[0].state, missed, "and it says so");
+    next_morning(&test, &draft).await;
+    let runs = wait_for_runs(&test, 2).await;
+    assert_eq!((runs[0].state, runs[1].state), (RunState::Succeeded, missed));
 }

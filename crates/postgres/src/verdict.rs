@@ -27,9 +27,12 @@ pub struct RestoreError {
 }
 
 impl RestoreError {
-    /// Whether it changes nothing of what is restored: pg_restore 17 and newer switch off a timeout that an older server does not have.
+    /// Whether it changes nothing of what is restored: pg_restore 17 and newer switch off a timeout that an older server does not have. What
+    /// another worker says at the same moment may stand behind the statement, on its line.
     pub fn is_harmless(&self) -> bool {
-        self.command.as_deref().map(str::trim) == Some("SET transaction_timeout = 0;")
+        self.command
+            .as_deref()
+            .is_some_and(|command| command.trim_start().starts_with("SET transaction_timeout = 0;"))
     }
 
     /// Whether it says that the server's disk is full.
@@ -294,6 +297,22 @@ mod tests {
             tunnel: None,
             forwarded: None,
         }
+    }
+
+    #[rstest]
+    #[case::on_its_own_line("SET transaction_timeout = 0;\npg_restore: executing SELECT 1", true)]
+    #[case::with_another_workers_words_behind_it("SET transaction_timeout = 0; executing SELECT 1", true)]
+    #[case::another_setting("SET default_table_access_method = heap;", false)]
+    fn a_timeout_that_an_older_server_does_not_have_is_no_error(
+        #[case] command: &str,
+        #[case] harmless: bool,
+    ) {
+        let text = format!(
+            "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter\nCommand was: {command}\n"
+        );
+        let errors = restore_errors(&heard("pg_restore", &text));
+        assert_eq!(errors.len(), 1);
+        assert_eq!(errors[0].is_harmless(), harmless, "{errors:?}");
     }
 
     fn failure_of(text: &str) -> Failure {

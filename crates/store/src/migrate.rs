@@ -13,6 +13,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../migrations/0004_watching.sql")),
     M::up(include_str!("../migrations/0005_telling.sql")),
     M::up(include_str!("../migrations/0006_muted.sql")),
+    M::up(include_str!("../migrations/0007_conditions.sql")),
 ];
 
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);

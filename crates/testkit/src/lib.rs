@@ -22,6 +22,7 @@ pub mod pooler;
 pub mod rclone;
 pub mod sample;
 pub mod sshd;
+pub mod system_bus;
 pub mod tcp_gate;
 mod template;
 pub mod tools;

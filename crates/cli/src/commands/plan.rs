@@ -85,6 +85,7 @@ async fn add(engine: &Engine, arguments: PlanAdd, output: Output) -> Result<Done
                 when: arguments.prove.into(),
                 assertions: arguments.assert.into_iter().map(assertion).collect(),
             }),
+            conditions: Some(arguments.when.into()),
             enabled: true,
         })
         .await?;

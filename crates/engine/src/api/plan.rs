@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use howdah_domain::{
-    DestinationId, DrillRule, Encryption, PlanId, RetentionRule, Schedule, Scope, Secret, Selection, ServerId,
+    Conditions, DestinationId, DrillRule, Encryption, PlanId, RetentionRule, Schedule, Scope, Secret,
+    Selection, ServerId,
 };
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -61,6 +62,9 @@ pub struct PlanDraft {
     /// When its backups are proved, and what must be true in them; none leaves it as it is, or for a new plan proves none.
     #[serde(default)]
     pub drill: Option<DrillRule>,
+    /// What its scheduled backups wait for; none leaves it as it is, or for a new plan is the usual.
+    #[serde(default)]
+    pub conditions: Option<Conditions>,
     /// Whether the schedule starts it.
     pub enabled: bool,
 }

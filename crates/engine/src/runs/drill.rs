@@ -15,7 +15,6 @@ use crate::copies::{Copies, is_about_the_copy};
 use crate::drill::{ASSERTION_PATIENCE, DrillRequest};
 use crate::engine::{Engine, OrFailure};
 use crate::plans::plan_of;
-use crate::power;
 
 /// A drill that is due waits this long for the machine to be idle and on mains power; then it is made all the same.
 const PREFERENCE: SignedDuration = SignedDuration::from_hours(24);
@@ -207,7 +206,7 @@ impl Engine {
             return Ok(0);
         };
         let patient = now.duration_since(since) < PREFERENCE;
-        if patient && (busy || power::on_battery()) {
+        if patient && (busy || self.is_on_battery()) {
             return Ok(0);
         }
         let run = self.new_run(subject(RunKind::Drill, &backup, Trigger::Schedule));

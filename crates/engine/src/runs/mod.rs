@@ -139,6 +139,7 @@ impl Engine {
 
     /// Takes note that this process works on a run, or is about to, so that it can be cancelled.
     pub(crate) fn enter(&self, id: &RunId) -> CancellationToken {
+        self.0.active_changed.notify_one();
         self.active()
             .entry(id.clone())
             .or_insert_with(|| Active {
@@ -151,6 +152,7 @@ impl Engine {
     /// What [`Engine::enter`] said was not so: the run does not begin yet. Answers whether somebody cancelled it meanwhile.
     pub(crate) fn leave(&self, id: &RunId) -> bool {
         let left = self.active().remove(id);
+        self.0.active_changed.notify_one();
         left.is_some_and(|active| active.cancel.is_cancelled())
     }
 
@@ -162,7 +164,7 @@ impl Engine {
         let recording = Recording::start(self, &run.id);
         let outcome = self.work(&run, &recording, &cancel).await;
         let ended = self.conclude(&run, outcome, recording).await;
-        self.active().remove(&run.id);
+        self.leave(&run.id);
         self.0.runs_changed.notify_one();
         ended
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_domain::units::{duration, size};
-use howdah_domain::{AlertKind, Failure, FailureCode, Plan, RunKind, RunState};
+use howdah_domain::{AlertKind, Failure, FailureCode, Plan, RunKind, RunState, WaitReason};
 use howdah_notify::Message;
 use howdah_store::tables::overview::Standing;
 use howdah_store::tables::troubles::{self, TroubledCopies};
@@ -246,7 +246,7 @@ fn of_backups(standing: &Standing, plan: Option<&Plan>, fresh: bool, now: Timest
     let begun = standing
         .active_runs
         .iter()
-        .any(|run| run.kind == RunKind::Backup && run.failure.is_none());
+        .any(|run| run.kind == RunKind::Backup && run.failure.is_none() && !is_held_up(run.state));
     if fresh || begun {
         found.push(Found::Unclear(AlertKind::BackupOverdue, subject));
         return found;
@@ -275,6 +275,16 @@ fn of_backups(standing: &Standing, plan: Option<&Plan>, fresh: bool, now: Timest
             .about(Some(&standing.database.id)),
     )));
     found
+}
+
+/// Whether a run waits for something that may not come for days.
+fn is_held_up(state: RunState) -> bool {
+    matches!(
+        state,
+        RunState::Waiting {
+            reason: WaitReason::Keyring | WaitReason::Power | WaitReason::Metered | WaitReason::Hours
+        }
+    )
 }
 
 fn every(period: SignedDuration) -> String {

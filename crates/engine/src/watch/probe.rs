@@ -50,7 +50,7 @@ pub(crate) async fn probe(
     let limit = Duration::from_secs(u64::from(rule.timeout_seconds.max(1)));
     let failure = match ask(engine, ways, server, database, rule, limit, cancel).await {
         Ok((answered, connection)) => {
-            if !is_local(&connection) {
+            if !connection.is_local() {
                 engine.0.watch.heard.now(engine.0.clock.now().as_millisecond());
             }
             return Finding::Good(answered);
@@ -161,14 +161,4 @@ fn place(connection: &Connection, failure: &Failure) -> Option<String> {
         _ if of_host => Some(format!("{}:{}", connection.host, connection.port)),
         _ => None,
     }
-}
-
-/// Whether reaching it needs no network.
-fn is_local(connection: &Connection) -> bool {
-    let (host, _) = Way::host_and_port(connection);
-    host.starts_with('/')
-        || host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }

@@ -60,6 +60,7 @@ pub fn by_hand(server_id: ServerId, destinations: Vec<DestinationId>) -> PlanDra
         passphrase: None,
         retention: None,
         drill: None,
+        conditions: None,
         enabled: true,
     }
 }

@@ -21,6 +21,7 @@ use howdah_engine::oneoff::{OneOffBackedUp, OneOffBackup, OneOffPlace};
 use howdah_engine::restore::{RestoreRequest, compare_with};
 use howdah_engine::work::Reporter;
 use howdah_engine::{Engine, Options, Role};
+use howdah_machine::{Hold, Machine, Moment};
 use howdah_notify::{Channel, Delivered, Message};
 use howdah_postgres::compare::Comparison;
 use howdah_postgres::network::{Network, Outlook};
@@ -161,6 +162,50 @@ impl Reporter for Heard {
     fn progress(&self, _: Progress) {}
 }
 
+/// This machine, as the test has it.
+#[derive(Debug, Default)]
+pub struct TestMachine {
+    /// What it says of itself.
+    pub state: tokio::sync::watch::Sender<howdah_machine::State>,
+    moments: Mutex<Option<tokio::sync::broadcast::Sender<Moment>>>,
+    /// Whoever keeps it awake has one of these.
+    holds: Arc<()>,
+}
+
+impl TestMachine {
+    /// Tells of a moment.
+    pub fn tell(&self, moment: Moment) {
+        drop(self.sender().send(moment));
+    }
+
+    /// How many keep it awake.
+    pub fn holds(&self) -> usize {
+        Arc::strong_count(&self.holds) - 1
+    }
+
+    fn sender(&self) -> tokio::sync::broadcast::Sender<Moment> {
+        let mut moments = self.moments.lock().unwrap();
+        moments
+            .get_or_insert_with(|| tokio::sync::broadcast::Sender::new(16))
+            .clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Machine for TestMachine {
+    fn state(&self) -> tokio::sync::watch::Receiver<howdah_machine::State> {
+        self.state.subscribe()
+    }
+
+    fn moments(&self) -> tokio::sync::broadcast::Receiver<Moment> {
+        self.sender().subscribe()
+    }
+
+    async fn hold(&self, _: &str) -> Hold {
+        Hold::new(self.holds.clone())
+    }
+}
+
 /// An engine with all that a test wants to look at.
 pub struct TestEngine {
     pub engine: Engine,
@@ -168,6 +213,7 @@ pub struct TestEngine {
     pub secrets: Arc<MemorySecrets>,
     pub caught: Arc<Caught>,
     pub network: Arc<TestNetwork>,
+    pub machine: Arc<TestMachine>,
     pub dir: Arc<tempfile::TempDir>,
 }
 
@@ -202,12 +248,14 @@ impl TestEngine {
     ) -> Self {
         let caught = Arc::new(Caught::default());
         let network = Arc::new(TestNetwork::default());
+        let machine = Arc::new(TestMachine::default());
         let engine = Engine::open(Options {
             data_dir,
             programs,
             secrets: secrets.clone(),
             clock: clock.clone(),
             network: network.clone(),
+            machine: machine.clone(),
             desktop: Some(caught.clone()),
             role: Role::Owner,
         })
@@ -219,6 +267,7 @@ impl TestEngine {
             secrets,
             caught,
             network,
+            machine,
             dir,
         }
     }

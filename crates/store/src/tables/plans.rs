@@ -11,7 +11,7 @@ use crate::{
     column::{Id, Json, Time},
 };
 
-const COLUMNS: &str = "id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at, encryption, retention, drill";
+const COLUMNS: &str = "id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at, encryption, retention, drill, conditions";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
     Ok(Plan {
@@ -26,6 +26,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Plan> {
         encryption: row.get::<_, Json<_>>("encryption")?.0,
         retention: row.get::<_, Json<_>>("retention")?.0,
         drill: row.get::<_, Json<_>>("drill")?.0,
+        conditions: row.get::<_, Json<_>>("conditions")?.0,
         level: row.get("level")?,
         enabled: row.get("enabled")?,
         created_at: row.get::<_, Time>("created_at")?.0,
@@ -37,9 +38,9 @@ pub fn insert(connection: &Connection, plan: &Plan) -> Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO plans (id, server_id, scope, selection, globals, schedule, time_zone, level, enabled, created_at,
-                encryption, retention, drill)
+                encryption, retention, drill, conditions)
              VALUES (:id, :server_id, :scope, :selection, :globals, :schedule, :time_zone, :level, :enabled, :created_at,
-                :encryption, :retention, :drill)",
+                :encryption, :retention, :drill, :conditions)",
         )?
         .execute(named_params! {
             ":id": Id(&plan.id),
@@ -54,6 +55,7 @@ pub fn insert(connection: &Connection, plan: &Plan) -> Result<()> {
             ":encryption": Json(&plan.encryption),
             ":retention": Json(&plan.retention),
             ":drill": Json(&plan.drill),
+            ":conditions": Json(&plan.conditions),
             ":created_at": Time(plan.created_at),
         })?;
     write_destinations(connection, plan)
@@ -69,7 +71,7 @@ pub fn update(connection: &Connection, plan: &Plan) -> Result<()> {
         .prepare_cached(
             "UPDATE plans SET scope = :scope, selection = :selection, globals = :globals, schedule = :schedule,
                 time_zone = :time_zone, level = :level, enabled = :enabled, encryption = :encryption, retention = :retention,
-                drill = :drill
+                drill = :drill, conditions = :conditions
              WHERE id = :id",
         )?
         .execute(named_params! {
@@ -84,6 +86,7 @@ pub fn update(connection: &Connection, plan: &Plan) -> Result<()> {
             ":encryption": Json(&plan.encryption),
             ":retention": Json(&plan.retention),
             ":drill": Json(&plan.drill),
+            ":conditions": Json(&plan.conditions),
         })?;
     found(changed, "plan")?;
     connection

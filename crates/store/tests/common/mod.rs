@@ -115,6 +115,7 @@ pub(crate) fn plan(server_id: &ServerId, destinations: Vec<DestinationId>) -> Pl
         encryption: Encryption::None,
         retention: RetentionRule::default(),
         drill: howdah_domain::DrillRule::default(),
+        conditions: howdah_domain::Conditions::default(),
         level: 3,
         enabled: true,
         created_at: moment(0),

@@ -20,6 +20,7 @@ export type { ChannelRule } from './generated/ChannelRule';
 export type { ChannelSecret } from './generated/ChannelSecret';
 export type { ChannelView } from './generated/ChannelView';
 export type { CheckRule } from './generated/CheckRule';
+export type { Conditions } from './generated/Conditions';
 export type { Connection } from './generated/Connection';
 export type { ConnectionInput } from './generated/ConnectionInput';
 export type { CopyState } from './generated/CopyState';

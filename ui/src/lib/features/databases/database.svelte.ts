@@ -77,6 +77,7 @@ export class DatabaseDetail {
           encryption: null,
           retention: null,
           drill: null,
+          conditions: null,
           enabled,
         },
       }),

@@ -14,6 +14,7 @@ import {
 } from '$lib/ipc';
 import { t } from '$lib/messages';
 import { destinationName } from '../destinations/words';
+import { ConditionsForm } from './conditions.svelte';
 import { DrillForm } from './drill.svelte';
 import { EncryptionForm } from './encryption.svelte';
 import { RetentionForm } from './retention.svelte';
@@ -75,6 +76,7 @@ export class PlanEditor {
   readonly encryption: EncryptionForm;
   readonly retention: RetentionForm;
   readonly drill: DrillForm;
+  readonly conditions: ConditionsForm;
 
   readonly id: string | null;
   #except: string[] = [];
@@ -89,6 +91,7 @@ export class PlanEditor {
     this.encryption = new EncryptionForm(plan?.encryption);
     this.retention = new RetentionForm(plan?.retention);
     this.drill = new DrillForm(plan?.drill);
+    this.conditions = new ConditionsForm(plan?.conditions);
     this.id = plan?.id ?? null;
     this.zone = time_zone;
     if ('plan' in from) {
@@ -184,7 +187,7 @@ export class PlanEditor {
     if (!this.withFolder && this.places.length === 0) return t('plan.problem_places');
     const wrong = this.wrongTables[0];
     if (wrong !== undefined) return t('plan.problem_table', { name: wrong });
-    return this.encryption.problem ?? this.retention.problem ?? this.drill.problem;
+    return this.encryption.problem ?? this.retention.problem ?? this.drill.problem ?? this.conditions.problem;
   });
 
   /** Whether all that a draft needs is there: this machine's key may still be on its way. */
@@ -224,6 +227,7 @@ export class PlanEditor {
       encryption,
       retention,
       drill: this.drill.rule,
+      conditions: this.conditions.conditions ?? null,
       enabled: this.enabled,
     };
   }

@@ -35,6 +35,12 @@ const saved: Plan = {
   encryption: { with: 'none' },
   retention: KEEP_EVERYTHING,
   drill: { when: 'weekly', assertions: [] },
+  conditions: {
+    missed: { is: 'if_older', hours: 36 },
+    battery: { is: 'never' },
+    metered: true,
+    hours: { from: { hour: 22, minute: 0 }, to: { hour: 6, minute: 30 } },
+  },
   level: 3,
   enabled: false,
   created_at: '2026-11-22T03:00:00Z',
@@ -154,6 +160,12 @@ describe('the editor', () => {
       encryption: { with: 'none' },
       retention: KEEP_EVERYTHING,
       drill: { when: 'weekly', assertions: [] },
+      conditions: {
+        missed: { is: 'late' },
+        battery: { is: 'at_least', percent: 20 },
+        metered: false,
+        hours: null,
+      },
       enabled: true,
     });
   });
@@ -164,6 +176,7 @@ describe('the editor', () => {
       id: 'plan',
       scope: saved.scope,
       selection: saved.selection,
+      conditions: saved.conditions,
       globals: false,
       schedule: { type: 'weekly', days: ['monday', 'sunday'], at: { hour: 3, minute: 30 } },
       enabled: false,

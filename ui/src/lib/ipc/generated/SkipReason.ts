@@ -3,4 +3,4 @@
 /**
  * Why a run did nothing.
  */
-export type SkipReason = "still_running" | "database_vanished" | "plan_disabled" | "other_machine";
+export type SkipReason = "still_running" | "database_vanished" | "plan_disabled" | "other_machine" | "missed";

@@ -3,4 +3,4 @@
 /**
  * Why a run that could start does not yet.
  */
-export type WaitReason = "slot" | "database_busy" | "retry" | "keyring";
+export type WaitReason = "slot" | "database_busy" | "retry" | "keyring" | "power" | "metered" | "hours";

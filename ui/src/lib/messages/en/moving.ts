@@ -3,7 +3,8 @@ import type { Messages } from '../entry';
 
 export const moving = {
   'export.row': 'Take the settings along',
-  'export.row_hint': 'Servers, destinations, plans, channels and keys as one encrypted file. Backups are not in it.',
+  'export.row_hint':
+    'Servers, destinations, plans, channels and keys as one encrypted file. Backups are not in it.',
   'export.open': 'Export…',
   'export.title': 'Export the settings',
   'export.text':

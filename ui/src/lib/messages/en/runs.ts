@@ -83,11 +83,15 @@ export const runs = {
   'wait.database_busy': 'Waiting: the database is busy',
   'wait.retry': 'Waiting for the next attempt',
   'wait.keyring': 'Waiting for the keyring',
+  'wait.power': 'Waiting for mains power',
+  'wait.metered': 'Waiting for a network that is not metered',
+  'wait.hours': 'Waiting for the hours it may begin in',
 
   'skip.still_running': 'Skipped: the last one was at work',
   'skip.database_vanished': 'Skipped: database gone',
   'skip.plan_disabled': 'Skipped: plan paused',
   'skip.other_machine': 'Left to another machine',
+  'skip.missed': 'Skipped: its time was missed',
 
   'phase.connecting': 'Connecting',
   'phase.dumping': 'Dumping',
