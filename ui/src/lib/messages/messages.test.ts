@@ -16,6 +16,10 @@ function used() {
   const families: RegExp[] = [];
   for (const source of sources) {
     for (const [, key] of source.matchAll(/\bt\(\s*'([^']+)'/g)) if (key) exact.add(key);
+    for (const [, key, choice] of source.matchAll(/\bmessage=(?:"([^"]+)"|\{([^}]*)\})/g)) {
+      if (key) exact.add(key);
+      for (const [, one] of (choice ?? '').matchAll(/'([a-z_]+\.[^']+)'/g)) if (one) exact.add(one);
+    }
     for (const [, key] of source.matchAll(/(?:\bt\(\s*|return )`([a-z_]+\.[^`]*)`/g)) {
       if (!key) continue;
       const pattern = key
