@@ -100,7 +100,6 @@ pub(super) struct ExportedChannel {
     pub(super) secrets: Vec<ChannelSecret>,
     pub(super) rule: ChannelRule,
     pub(super) enabled: bool,
-    pub(super) created_at: Timestamp,
 }
 
 impl Document {
@@ -209,7 +208,6 @@ impl From<Channel> for ExportedChannel {
             secrets: channel.secrets,
             rule: channel.rule,
             enabled: channel.enabled,
-            created_at: channel.created_at,
         }
     }
 }

@@ -139,14 +139,17 @@ impl Engine {
 
     /// Takes note that this process works on a run, or is about to, so that it can be cancelled.
     pub(crate) fn enter(&self, id: &RunId) -> CancellationToken {
-        self.0.active_changed.notify_one();
-        self.active()
+        let cancel = self
+            .active()
             .entry(id.clone())
             .or_insert_with(|| Active {
                 cancel: self.0.ending.child_token(),
             })
             .cancel
-            .clone()
+            .clone();
+        // After it is there: whoever hears of it looks.
+        self.0.active_changed.notify_one();
+        cancel
     }
 
     /// What [`Engine::enter`] said was not so: the run does not begin yet. Answers whether somebody cancelled it meanwhile.
